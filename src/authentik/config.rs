@@ -1,0 +1,149 @@
+//! How to reach one authentik server, and what can be wrong with that.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use reqwest::{
+    Certificate, Url,
+    header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderMap, HeaderValue},
+    redirect::Policy,
+};
+use secrecy::{ExposeSecret, SecretString};
+
+/// Requests under way at once when the configuration names no limit.
+const DEFAULT_CONCURRENCY: usize = 4;
+
+/// A connection that isn't there after this long won't come; a shorter overall timeout wins.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Shorter than the keep-alive of common ingresses, so that a write seldom meets a connection that is just being closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One authentik server: where it is, who we are there, and how fast we may ask.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `http` or `https` URL of authentik, with the path it is served under if there is one (`https://host/auth`), without `/api/v3`.
+    pub url: String,
+    /// API token. Whitespace around it is dropped: a Secret made from a file ends in a newline.
+    pub token: SecretString,
+    /// PEM certificates to trust besides the system's own.
+    pub ca_bundle: Option<String>,
+    /// Limit for one request, from connecting to the last byte of the answer. Waiting for its turn doesn't count.
+    pub timeout: Duration,
+    /// Most requests started within a second; no limit when `None`.
+    pub requests_per_second: Option<u32>,
+    /// Most requests under way at once; 4 when `None`.
+    pub max_concurrent_requests: Option<usize>,
+}
+
+/// A [`Config`] that can't work. Its text names the field and never repeats a value, for a value may hold a credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct ConfigError {
+    /// The field as a connection's spec spells it, or `token`.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub problem: &'static str,
+}
+
+fn refuse<T>(field: &'static str, problem: &'static str) -> Result<T, ConfigError> {
+    Err(ConfigError { field, problem })
+}
+
+impl Config {
+    /// Root of the API: `<url>/api/v3`.
+    pub(super) fn api_root(&self) -> Result<Url, ConfigError> {
+        let Ok(mut url) = Url::parse(self.url.trim()) else {
+            return refuse("url", "not an absolute http or https URL");
+        };
+        if !matches!(url.scheme(), "http" | "https") {
+            return refuse("url", "must start with http:// or https://");
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return refuse("url", "must not hold a user name or password");
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return refuse("url", "must have neither a query nor a fragment");
+        }
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(["api", "v3"]);
+        }
+        Ok(url)
+    }
+
+    /// The token as it is sent.
+    pub(super) fn token(&self) -> &str {
+        self.token.expose_secret().trim()
+    }
+
+    fn headers(&self) -> Result<HeaderMap, ConfigError> {
+        if self.token().is_empty() {
+            return refuse("token", "is empty");
+        }
+        let Ok(mut bearer) = HeaderValue::from_str(&format!("Bearer {}", self.token())) else {
+            return refuse("token", "holds characters that a header can't carry");
+        };
+        bearer.set_sensitive(true);
+        Ok(HeaderMap::from_iter([
+            (AUTHORIZATION, bearer),
+            (ACCEPT, HeaderValue::from_static("application/json")),
+            // From 2025.10 on error texts follow this header; conditions must not change with a server's default.
+            (ACCEPT_LANGUAGE, HeaderValue::from_static("en")),
+        ]))
+    }
+
+    fn extra_roots(&self) -> Result<Vec<Certificate>, ConfigError> {
+        let Some(pem) = &self.ca_bundle else {
+            return Ok(Vec::new());
+        };
+        match Certificate::from_pem_bundle(pem.as_bytes()) {
+            Ok(roots) if !roots.is_empty() => Ok(roots),
+            _ => refuse("caBundle", "holds no PEM certificate"),
+        }
+    }
+
+    /// The HTTP client: no redirects, since following one would hand the token on.
+    pub(super) fn http(&self, api_root: &Url) -> Result<reqwest::Client, ConfigError> {
+        if self.timeout.is_zero() {
+            return refuse("timeout", "must be longer than zero");
+        }
+        // Two providers may be compiled in, and rustls panics unless one is chosen. An error says that one was chosen before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let builder = reqwest::Client::builder()
+            .default_headers(self.headers()?)
+            .user_agent(concat!(
+                env!("CARGO_PKG_NAME"),
+                "/",
+                env!("CARGO_PKG_VERSION")
+            ))
+            .redirect(Policy::none())
+            .timeout(self.timeout)
+            .connect_timeout(self.timeout.min(CONNECT_TIMEOUT))
+            .pool_idle_timeout(IDLE_TIMEOUT);
+        let roots = self.extra_roots()?;
+        let bundled = !roots.is_empty();
+        let builder = match api_root.scheme() {
+            // Loading the system's roots fails where there are none, which plain HTTP has no reason to care about.
+            "http" => builder.tls_certs_only(roots),
+            _ => builder.tls_certs_merge(roots),
+        };
+        builder.build().or_else(|_| match bundled {
+            true => refuse("caBundle", "holds a certificate that can't be read"),
+            false => refuse("url", "https, but this system has no CA certificates"),
+        })
+    }
+
+    pub(super) fn rate(&self) -> Result<Option<NonZeroU32>, ConfigError> {
+        match self.requests_per_second.map(NonZeroU32::new) {
+            None => Ok(None),
+            Some(Some(rate)) => Ok(Some(rate)),
+            Some(None) => refuse("requestsPerSecond", "must be at least 1"),
+        }
+    }
+
+    pub(super) fn concurrency(&self) -> Result<usize, ConfigError> {
+        match self.max_concurrent_requests.unwrap_or(DEFAULT_CONCURRENCY) {
+            0 => refuse("maxConcurrentRequests", "must be at least 1"),
+            limit => Ok(limit),
+        }
+    }
+}
