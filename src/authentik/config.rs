@@ -12,7 +12,8 @@ use secrecy::{ExposeSecret, SecretString};
 /// Requests under way at once when the configuration names no limit.
 const DEFAULT_CONCURRENCY: usize = 4;
 
-/// A connection that isn't there after this long won't come; a shorter overall timeout wins.
+/// A connection that isn't there after this long won't come. Half the overall timeout if that is shorter, never all of it,
+/// so that a request that was never sent can be told from one that was never answered.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Shorter than the keep-alive of common ingresses, so that a write seldom meets a connection that is just being closed.
@@ -117,7 +118,7 @@ impl Config {
             ))
             .redirect(Policy::none())
             .timeout(self.timeout)
-            .connect_timeout(self.timeout.min(CONNECT_TIMEOUT))
+            .connect_timeout(CONNECT_TIMEOUT.min(self.timeout / 2))
             .pool_idle_timeout(IDLE_TIMEOUT);
         let roots = self.extra_roots()?;
         let bundled = !roots.is_empty();

@@ -211,9 +211,7 @@ fn denied(asked: Asked<'_>, kind: DeniedKind, detail: Option<String>) -> Error {
     Error::AccessDenied {
         kind,
         detail: detail.unwrap_or_else(|| "no reason given".to_owned()),
-        permission: asked
-            .permission
-            .filter(|_| kind == DeniedKind::Permission),
+        permission: asked.permission.filter(|_| kind == DeniedKind::Permission),
     }
 }
 
@@ -372,7 +370,9 @@ fn tls_cause(error: &rustls::Error) -> &'static str {
     match problem {
         Bad::UnknownIssuer => "TLS: the certificate is not trusted (set caBundle)",
         Bad::Expired | Bad::ExpiredContext { .. } => "TLS: the certificate has expired",
-        Bad::NotValidYet | Bad::NotValidYetContext { .. } => "TLS: the certificate is not valid yet",
+        Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
+            "TLS: the certificate is not valid yet"
+        }
         Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
             "TLS: the certificate is for another host name"
         }

@@ -64,7 +64,10 @@ impl Collection {
     pub const DUO_STAGES: Collection = Collection {
         path: "stages/authenticator/duo",
         key: "pk",
-        model: ("authentik_stages_authenticator_duo", "authenticatorduostage"),
+        model: (
+            "authentik_stages_authenticator_duo",
+            "authenticatorduostage",
+        ),
     };
     /// Stages of every kind, with what they have in common. To be read only.
     pub const ALL_STAGES: Collection = Collection {

@@ -53,7 +53,10 @@ mod tests {
             json!({"client_id": "public", "client_secret": " s3cr3t\n", "admin_secret_key": 5});
         let redactor = Redactor::new("t0ken", Some(&body));
         for leak in ["\"s3cr3t\" is bad", "at0kenb"] {
-            assert_eq!(redactor.clean(leak), "(withheld: the text repeats a secret)");
+            assert_eq!(
+                redactor.clean(leak),
+                "(withheld: the text repeats a secret)"
+            );
         }
         assert_eq!(redactor.clean("public\nis fine "), "public is fine");
     }

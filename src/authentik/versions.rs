@@ -121,7 +121,15 @@ mod tests {
 
     #[test]
     fn an_unreadable_version_counts_as_the_newest() {
-        for text in ["", "main", "gh-next", "2024", "2024.x", "1.2.3", "99999.1.0"] {
+        for text in [
+            "",
+            "main",
+            "gh-next",
+            "2024",
+            "2024.x",
+            "1.2.3",
+            "99999.1.0",
+        ] {
             assert!(Version::parse(text).at_least(9999, 12), "{text}");
         }
     }
