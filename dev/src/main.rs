@@ -1,0 +1,59 @@
+//! The developer kit's command line.
+use std::error::Error;
+
+use clap::{Parser, Subcommand};
+use devkit::kubernetes::{Binaries, Kubernetes, Options, User};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Tools to develop and try out the operator with.
+#[derive(Parser)]
+#[command(name = "dev")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a Kubernetes API until interrupted.
+    Kubernetes {
+        #[command(subcommand)]
+        action: Option<KubernetesAction>,
+    },
+}
+
+#[derive(Subcommand)]
+enum KubernetesAction {
+    /// Only build the binaries that are missing.
+    Build,
+}
+
+type Result = std::result::Result<(), Box<dyn Error>>;
+
+#[tokio::main]
+async fn main() -> Result {
+    match Cli::parse().command {
+        Command::Kubernetes { action: None } => run_kubernetes().await,
+        Command::Kubernetes {
+            action: Some(KubernetesAction::Build),
+        } => Ok(Binaries::find_or_build().map(drop)?),
+    }
+}
+
+async fn run_kubernetes() -> Result {
+    let mut terminated = signal(SignalKind::terminate())?;
+    let kubernetes = Kubernetes::start(Options::default()).await?;
+    println!(
+        "export KUBECONFIG={}",
+        kubernetes.kubeconfig(User::Admin).display()
+    );
+    eprintln!(
+        "Kubernetes runs until Ctrl-C; kubectl is {}",
+        kubernetes.kubectl().display()
+    );
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    Ok(())
+}
