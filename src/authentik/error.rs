@@ -368,7 +368,10 @@ fn tls_cause(error: &rustls::Error) -> &'static str {
         return "TLS: no handshake (does the server speak TLS at this port?)";
     };
     match problem {
-        Bad::UnknownIssuer => "TLS: the certificate is not trusted (set caBundle)",
+        // A bad signature is what a renewed CA of the same name looks like.
+        Bad::UnknownIssuer | Bad::BadSignature => {
+            "TLS: the certificate is not trusted (set caBundle)"
+        }
         Bad::Expired | Bad::ExpiredContext { .. } => "TLS: the certificate has expired",
         Bad::NotValidYet | Bad::NotValidYetContext { .. } => {
             "TLS: the certificate is not valid yet"

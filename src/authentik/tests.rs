@@ -132,7 +132,7 @@ async fn update_fails(answer: String) -> Error {
 // Configuration
 
 fn refused(change: impl FnOnce(&mut Config)) -> String {
-    let mut config = config("https://authentik.example");
+    let mut config = config("http://authentik.example");
     change(&mut config);
     Client::new(&config).unwrap_err().to_string()
 }
@@ -471,8 +471,57 @@ async fn a_refused_connection_sent_nothing() {
     assert_eq!(error, Error::unavailable("connection refused", false));
 }
 
+/// A TLS server for one connection, its certificate in PEM, and where it is. The certificate names this host.
+async fn tls_server(host: &str) -> (String, String) {
+    let certified = rcgen::generate_simple_self_signed([host.to_owned()]).unwrap();
+    let key = rustls::pki_types::PrivateKeyDer::try_from(certified.signing_key.serialize_der());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certified.cert.der().clone()], key.unwrap())
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (socket, _) = listener.accept().await.unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        if let Ok(mut socket) = acceptor.accept(socket).await {
+            let answer = json_answer("200 OK", &json!({"pk": "x"}));
+            let _ = socket.write_all(answer.as_bytes()).await;
+            let _ = socket.shutdown().await;
+        }
+    });
+    (url, certified.cert.pem())
+}
+
+async fn get_over_tls(url: &str, bundle: String) -> Result<Option<Value>, Error> {
+    let mut config = config(url);
+    config.ca_bundle = Some(bundle);
+    Client::new(&config).unwrap().get(STAGES, "x").await
+}
+
+#[tokio::test]
+async fn the_bundle_decides_whom_to_trust() {
+    let (url, own) = tls_server("127.0.0.1").await;
+    let found = get_over_tls(&url, own.clone()).await;
+    assert_eq!(found, Ok(Some(json!({"pk": "x"}))));
+
+    let (url, _) = tls_server("127.0.0.1").await;
+    let error = get_over_tls(&url, own).await.unwrap_err();
+    let text = "TLS: the certificate is not trusted (set caBundle)";
+    assert_eq!(error, Error::unavailable(text, false));
+
+    let (url, other) = tls_server("other.example").await;
+    let error = get_over_tls(&url, other).await.unwrap_err();
+    let text = "TLS: the certificate is for another host name";
+    assert_eq!(error, Error::unavailable(text, false));
+}
+
 #[tokio::test]
 async fn a_server_without_tls_is_told() {
+    let (_, bundle) = tls_server("127.0.0.1").await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}", listener.local_addr().unwrap());
     tokio::spawn(async move {
@@ -481,13 +530,19 @@ async fn a_server_without_tls_is_told() {
         // Keeps the connection until the client has seen the answer.
         let _ = read_request(&mut socket).await;
     });
-    let client = Client::new(&config(&url)).unwrap();
+    let error = get_over_tls(&url, bundle).await.unwrap_err();
+    let text = "TLS: no handshake (does the server speak TLS at this port?)";
+    assert_eq!(error, Error::unavailable(text, false));
+}
+
+#[tokio::test]
+async fn an_unknown_host_is_told() {
+    let client = Client::new(&config("http://no-such-host.invalid")).unwrap();
     let error = client.create(STAGES, &json!({})).await.unwrap_err();
-    assert!(
-        error.to_string().starts_with("TLS: no handshake"),
-        "{error}"
+    assert_eq!(
+        error,
+        Error::unavailable("the host's name does not resolve", false)
     );
-    assert!(!error.outcome_unknown());
 }
 
 #[tokio::test]
