@@ -579,6 +579,40 @@ async fn secrets_that_a_server_repeats_are_withheld() {
     assert!(!format!("{error:?}").contains(TOKEN));
 }
 
+/// A log writer that keeps everything.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn no_log_level_shows_what_a_request_carries() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(move || writer.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let server = Server::always(json_answer("201 Created", &json!({"pk": "x"}))).await;
+    let body = json!({"client_secret": "hunter2"});
+    let client = server.client();
+    client.create(Collection::DUO_STAGES, &body).await.unwrap();
+
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("/api/v3/stages/authenticator/duo/"), "{text}");
+    assert!(!text.contains(TOKEN) && !text.contains("hunter2"), "{text}");
+}
+
 // Lists
 
 /// A server that answers the n-th request with the n-th of these.
