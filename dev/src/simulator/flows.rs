@@ -1,0 +1,257 @@
+//! Flows.
+
+use super::accounts::User;
+use super::auth::{self, Model};
+use super::fields::{Context, Field, FieldKind, Invalid};
+use super::filters;
+use super::http::{self, Reply, Request};
+use super::pagination;
+use super::serializer::{self, Mode, Refused};
+use super::stages;
+use super::state::{Flow, State};
+use super::used_by;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+pub(crate) const MODEL: Model = Model {
+    app: "authentik_flows",
+    name: "flow",
+};
+
+const DESIGNATIONS: &[&str] = &[
+    "authentication",
+    "authorization",
+    "invalidation",
+    "enrollment",
+    "unenrollment",
+    "recovery",
+    "stage_configuration",
+];
+const BACKGROUND: &str = "/static/dist/assets/images/flow_background.jpg";
+
+/// The fields of a flow.
+pub(crate) fn fields() -> Vec<Field> {
+    let text = FieldKind::Text { blank: false };
+    let layouts = &[
+        "stacked",
+        "content_left",
+        "content_right",
+        "sidebar_left",
+        "sidebar_right",
+    ];
+    let denied = &["message_continue", "message", "continue"];
+    let authentication = &[
+        "none",
+        "require_authenticated",
+        "require_unauthenticated",
+        "require_superuser",
+        "require_outpost",
+    ];
+    vec![
+        Field::new("name", text.clone(), Value::Null).required(),
+        Field::new("slug", FieldKind::Slug, Value::Null).required(),
+        Field::new("title", text, Value::Null).required(),
+        Field::new("designation", FieldKind::Choice(DESIGNATIONS), Value::Null).required(),
+        Field::new(
+            "policy_engine_mode",
+            FieldKind::Choice(&["all", "any"]),
+            json!("any"),
+        ),
+        Field::new("compatibility_mode", FieldKind::Boolean, json!(false)),
+        Field::new("layout", FieldKind::Choice(layouts), json!("stacked")),
+        Field::new(
+            "denied_action",
+            FieldKind::Choice(denied),
+            json!("message_continue"),
+        ),
+        Field::new(
+            "authentication",
+            FieldKind::Choice(authentication),
+            json!("none"),
+        ),
+    ]
+}
+
+/// Checks the flows that are sent inside a stage.
+pub(crate) fn check_flow_set(value: &Value, context: &Context<'_>) -> Result<Value, Invalid> {
+    let Value::Array(items) = value else {
+        let kind = super::python::type_name(value);
+        let message = format!("Expected a list of items but got type \"{kind}\".");
+        return Err(Invalid::Messages(json!({ "non_field_errors": [message] })));
+    };
+    let mode = Mode {
+        instance: None,
+        partial: false,
+    };
+    let mut errors = Vec::new();
+    for item in items {
+        match serializer::run(context.state, &fields(), item, mode) {
+            Ok(_) => errors.push(json!({})),
+            Err(Refused::Errors(found)) => errors.push(Value::Object(found)),
+            Err(Refused::Crash) => return Err(Invalid::Crash),
+        }
+    }
+    if errors.iter().all(|error| *error == json!({})) {
+        Ok(value.clone())
+    } else {
+        Err(Invalid::Messages(errors.into()))
+    }
+}
+
+/// The flows that a stage is bound to, once for each binding.
+pub(crate) fn flow_set(state: &State, stage: Uuid) -> Value {
+    let bindings = state.bindings_of(stage);
+    let mut flows: Vec<&Flow> = bindings
+        .iter()
+        .filter_map(|binding| state.flows.get(&binding.target))
+        .collect();
+    flows.sort_by_key(|flow| flow.touched);
+    flows
+        .into_iter()
+        .map(|flow| render_in_set(state, flow))
+        .collect()
+}
+
+fn render_in_set(state: &State, flow: &Flow) -> Value {
+    let mut body = json!({
+        "pk": flow.pk,
+        "policybindingmodel_ptr_id": flow.base,
+        "export_url": format!("/api/v3/flows/instances/{}/export/", flow.text("slug")),
+    });
+    for field in fields()
+        .iter()
+        .filter(|field| field.name != "authentication")
+    {
+        body[field.name] = flow.fields[field.name].clone();
+    }
+    let background = if state.rules.background_url {
+        "background_url"
+    } else {
+        "background"
+    };
+    body[background] = json!(BACKGROUND);
+    body
+}
+
+fn render(state: &State, flow: &Flow) -> Value {
+    let mut body = render_in_set(state, flow);
+    if state.rules.background_url {
+        body["background"] = json!("");
+        body["background_themed_urls"] = Value::Null;
+    }
+    let mut bindings: Vec<_> = state
+        .bindings
+        .values()
+        .filter(|binding| binding.target == flow.pk)
+        .collect();
+    bindings.sort_by_key(|binding| {
+        (
+            state.stages.get(&binding.stage).map(|stage| stage.touched),
+            binding.touched,
+        )
+    });
+    body["stages"] = bindings
+        .iter()
+        .map(|binding| json!(binding.stage))
+        .collect();
+    body["policies"] = json!(flow.policies);
+    body["cache_count"] = json!(0);
+    body["authentication"] = flow.fields["authentication"].clone();
+    body
+}
+
+/// `flows/instances/`.
+pub(crate) fn collection(state: &mut State, request: &Request) -> Result<Reply, Reply> {
+    auth::list(state, request, MODEL)?;
+    match request.method.as_str() {
+        "GET" | "HEAD" => list(state, request),
+        "POST" => {
+            let body = http::data(&state.rules, request)?;
+            let mode = Mode {
+                instance: None,
+                partial: false,
+            };
+            let values = serializer::run(state, &fields(), &body, mode);
+            let pk = state.add_flow(values.map_err(|refused| refused.reply(request))?);
+            Ok(Reply::json(201, render(state, &state.flows[&pk])))
+        }
+        _ => Err(Reply::method_not_allowed(request)),
+    }
+}
+
+/// `flows/instances/{slug}/`. Flows are found by slug only.
+pub(crate) fn item(state: &mut State, request: &Request, slug: &str) -> Result<Reply, Reply> {
+    let user = auth::objects(state, request, MODEL)?;
+    let pk = find(state, request, slug, &user)?;
+    match request.method.as_str() {
+        "GET" | "HEAD" => Ok(Reply::ok(render(state, &state.flows[&pk]))),
+        "DELETE" => {
+            state.remove_flow(pk);
+            Ok(Reply::empty(204))
+        }
+        "PUT" | "PATCH" => change(state, request, pk),
+        _ => Err(Reply::method_not_allowed(request)),
+    }
+}
+
+fn change(state: &mut State, request: &Request, pk: Uuid) -> Result<Reply, Reply> {
+    let body = http::data(&state.rules, request)?;
+    let mode = Mode {
+        instance: Some(pk),
+        partial: request.method == "PATCH",
+    };
+    let values =
+        serializer::run(state, &fields(), &body, mode).map_err(|refused| refused.reply(request))?;
+    let touched = state.tick();
+    if let Some(flow) = state.flows.get_mut(&pk) {
+        state.slugs.remove(flow.text("slug"));
+        flow.fields.extend(values);
+        flow.touched = touched;
+        state.slugs.insert(flow.text("slug").to_owned(), pk);
+    }
+    Ok(Reply::ok(render(state, &state.flows[&pk])))
+}
+
+/// `flows/instances/{slug}/used_by/`.
+pub(crate) fn used_by(state: &State, request: &Request, slug: &str) -> Result<Reply, Reply> {
+    let user = auth::objects(state, request, MODEL)?;
+    let pk = find(state, request, slug, &user)?;
+    Ok(Reply::ok(used_by::flow(state, &state.flows[&pk], &user)))
+}
+
+fn find(state: &State, request: &Request, slug: &str, user: &User) -> Result<Uuid, Reply> {
+    let missing = || stages::missing(state, "Flow", true);
+    let pk = *state.slugs.get(slug).ok_or_else(missing)?;
+    auth::object(state, request, user, MODEL, &pk.to_string())
+        .map_err(|refused| refused.unwrap_or_else(missing))?;
+    Ok(pk)
+}
+
+fn list(state: &State, request: &Request) -> Result<Reply, Reply> {
+    let mut rows: Vec<&Flow> = state
+        .slugs
+        .values()
+        .filter_map(|pk| state.flows.get(pk))
+        .collect();
+    for field in ["slug", "name"] {
+        if let Some(value) = filters::text(request, field)? {
+            rows.retain(|flow| flow.text(field) == value);
+        }
+    }
+    if let Some(designation) = filters::choice(request, "designation", DESIGNATIONS)? {
+        rows.retain(|flow| flow.text("designation") == designation);
+    }
+    if let Some(pk) = filters::uuid(request, "flow_uuid")? {
+        rows.retain(|flow| flow.pk == pk);
+    }
+    let terms = filters::search_terms(&state.rules, request)?;
+    rows.retain(|flow| {
+        let texts = ["name", "slug", "designation", "title"].map(|field| flow.text(field));
+        filters::matches(&terms, &texts)
+    });
+    filters::order(request, &mut rows, |flow, key| match key {
+        "pk" => Some(json!(flow.pk)),
+        key => flow.fields.get(key).cloned(),
+    });
+    pagination::page(&state.rules, request, &rows, |flow| render(state, flow))
+}

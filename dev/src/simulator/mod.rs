@@ -1,0 +1,28 @@
+//! A simulated authentik: an HTTP server in this process that answers as a real one does.
+//!
+//! It covers the stages that the operator manages and what they touch: flows, bindings, `WebAuthn`
+//! device types, users, tokens and permissions. Its rules are those of the server, not of any
+//! client, and `tests/contract.rs` holds them to recordings of real servers. What differs between
+//! releases is in [`versions`].
+
+mod accounts;
+mod auth;
+mod bindings;
+mod fields;
+mod filters;
+mod flows;
+mod http;
+mod kinds;
+mod pagination;
+mod python;
+mod router;
+mod serializer;
+mod server;
+mod stages;
+mod state;
+mod system;
+mod used_by;
+mod versions;
+
+pub use server::{Simulator, serve};
+pub use versions::Version;

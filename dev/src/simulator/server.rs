@@ -1,0 +1,257 @@
+//! The simulator as an HTTP server.
+
+use super::accounts;
+use super::http::Request;
+use super::router;
+use super::state::{DuoDevice, State};
+use super::versions::Version;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State as Shared};
+use axum::http::{HeaderMap, Method, Uri, header};
+use axum::response::Response;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+/// Large enough for every body that a real server takes.
+const LARGEST_BODY: usize = 32 << 20;
+
+/// How long answers take beside their computation, for benchmarks.
+#[derive(Clone, Copy, Default)]
+struct Latency {
+    list_row: Duration,
+    get: Duration,
+    write: Duration,
+    serial: bool,
+}
+
+struct App {
+    state: Mutex<State>,
+    latency: Mutex<Latency>,
+    /// Held while a request is answered by a server with one worker.
+    worker: tokio::sync::Mutex<()>,
+}
+
+impl App {
+    fn new(version: Version, token: String) -> Arc<Self> {
+        Arc::new(Self {
+            state: Mutex::new(State::new(version, token)),
+            latency: Mutex::default(),
+            worker: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// A panic while the state was held is a bug of its own; later requests still get answers.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    fn latency(&self) -> MutexGuard<'_, Latency> {
+        self.latency
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// A running simulator. It stops when it is dropped.
+pub struct Simulator {
+    app: Arc<App>,
+    address: SocketAddr,
+    token: String,
+    _stop: oneshot::Sender<()>,
+}
+
+impl Simulator {
+    /// Starts a fresh server of a release on a free port of the loopback interface.
+    ///
+    /// # Panics
+    /// If the loopback interface has no free port.
+    pub async fn start(version: Version) -> Self {
+        let token = accounts::random_key();
+        let app = App::new(version, token.clone());
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .expect("a free loopback port");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
+        let (stop, stopped) = oneshot::channel::<()>();
+        let router = routes(app.clone());
+        tokio::spawn(async move {
+            let stop = async {
+                // Dropping the sender is the signal.
+                let _ = stopped.await;
+            };
+            axum::serve(listener, router)
+                .with_graceful_shutdown(stop)
+                .await
+        });
+        Self {
+            app,
+            address,
+            token,
+            _stop: stop,
+        }
+    }
+
+    /// Where it listens: `http://127.0.0.1:port`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A superuser's API token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// Takes the database away or gives it back: reads answer 500, writes an empty 405.
+    pub fn set_database_down(&self, down: bool) {
+        self.app.state().database_down = down;
+    }
+
+    /// Takes Redis away or gives it back: writes take effect and answer an empty 405.
+    pub fn set_redis_down(&self, down: bool) {
+        self.app.state().redis_down = down;
+    }
+
+    /// A token of a new user with these permissions on whole models (`app_label.codename`) only.
+    pub fn create_token(&self, permissions: &[&str]) -> String {
+        self.app.state().accounts.add_limited(permissions)
+    }
+
+    /// Makes a token invalid.
+    pub fn revoke_token(&self, token: &str) {
+        self.app
+            .state()
+            .accounts
+            .tokens
+            .retain(|_, known| known.key != token);
+    }
+
+    /// Makes a role that a user has, and returns the role's key.
+    pub fn create_role(&self, name: &str, username: &str) -> Uuid {
+        self.app.state().accounts.add_role(name, username)
+    }
+
+    /// Enrols a user's device through a Duo stage, as `used_by/` then tells.
+    pub fn enroll_duo_device(&self, stage: Uuid, name: &str) {
+        let mut state = self.app.state();
+        let id = state.tick();
+        state.duo_devices.push(DuoDevice {
+            id,
+            stage,
+            name: name.to_owned(),
+        });
+    }
+
+    /// Makes answers as slow as a real server's: each row of a list, a read and a write take
+    /// their time, and `serial` answers one request at a time.
+    pub fn set_latency(&self, list_row: Duration, get: Duration, write: Duration, serial: bool) {
+        *self.app.latency() = Latency {
+            list_row,
+            get,
+            write,
+            serial,
+        };
+    }
+}
+
+/// Serves a simulator on a given address until the process ends.
+///
+/// Without a token, one is made up and told.
+///
+/// # Errors
+/// If the address cannot be bound.
+pub async fn serve(
+    version: Version,
+    listen: SocketAddr,
+    token: Option<String>,
+) -> std::io::Result<()> {
+    let token = token.unwrap_or_else(|| {
+        let token = accounts::random_key();
+        println!("token: {token}");
+        token
+    });
+    let listener = TcpListener::bind(listen).await?;
+    println!(
+        "authentik {version} (simulated) on http://{}",
+        listener.local_addr()?
+    );
+    axum::serve(listener, routes(App::new(version, token))).await
+}
+
+fn routes(app: Arc<App>) -> Router {
+    Router::new()
+        .fallback(handle)
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(app)
+}
+
+async fn handle(
+    Shared(app): Shared<Arc<App>>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
+    let request = decode(&method, &uri, &headers, &body);
+    let latency = *app.latency();
+    let _worker = if latency.serial {
+        Some(app.worker.lock().await)
+    } else {
+        None
+    };
+    let (reply, rules) = {
+        let mut state = app.state();
+        (router::answer(&mut state, &request), state.rules)
+    };
+    let rows = u32::try_from(reply.rows).unwrap_or(u32::MAX);
+    let pause = match (request.is_read(), rows) {
+        (false, _) => latency.write,
+        (true, 0) => latency.get,
+        (true, rows) => latency.list_row * rows,
+    };
+    if !pause.is_zero() {
+        tokio::time::sleep(pause).await;
+    }
+    let status = reply.status;
+    let (content_type, bytes) = reply.into_bytes(&rules);
+    let mut response = Response::builder().status(status);
+    if let Some(content_type) = content_type {
+        response = response.header(header::CONTENT_TYPE, content_type);
+    }
+    response
+        .body(bytes.into())
+        .expect("statuses and content types are constants")
+}
+
+fn decode(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Request {
+    let header = |name: header::HeaderName| {
+        headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
+    let query = form_urlencoded::parse(uri.query().unwrap_or("").as_bytes());
+    Request {
+        method: method.to_string(),
+        path: percent_decode(uri.path()),
+        query: query.into_owned().collect(),
+        authorization: header(header::AUTHORIZATION),
+        accept: header(header::ACCEPT),
+        accept_language: header(header::ACCEPT_LANGUAGE),
+        content_type: header(header::CONTENT_TYPE),
+        body: body.to_vec(),
+    }
+}
+
+fn percent_decode(path: &str) -> String {
+    percent_encoding::percent_decode_str(path)
+        .decode_utf8_lossy()
+        .into_owned()
+}

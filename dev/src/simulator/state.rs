@@ -1,0 +1,412 @@
+//! What a simulated server holds in memory.
+
+use super::accounts::Accounts;
+use super::kinds::{self, Kind};
+use super::python;
+use super::versions::{Rules, Seed, Version};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use uuid::Uuid;
+
+/// A stage of any kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Stage {
+    pub(crate) pk: Uuid,
+    /// Index of its kind.
+    pub(crate) kind: usize,
+    pub(crate) name: String,
+    pub(crate) fields: Map<String, Value>,
+    /// When its row was last written: unordered queries return rows by this.
+    pub(crate) touched: u64,
+}
+
+/// A flow.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow {
+    pub(crate) pk: Uuid,
+    /// The key of the policy-bindable base object, which is not accepted anywhere.
+    pub(crate) base: Uuid,
+    pub(crate) fields: Map<String, Value>,
+    pub(crate) policies: Vec<Uuid>,
+    pub(crate) touched: u64,
+}
+
+impl Flow {
+    /// A field that holds text.
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.fields
+            .get(field)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
+/// A stage's place in a flow.
+#[derive(Clone, Debug)]
+pub(crate) struct Binding {
+    pub(crate) pk: Uuid,
+    pub(crate) base: Uuid,
+    pub(crate) target: Uuid,
+    pub(crate) stage: Uuid,
+    pub(crate) order: i64,
+    pub(crate) fields: Map<String, Value>,
+    pub(crate) touched: u64,
+}
+
+/// A user's enrolled Duo device.
+#[derive(Clone, Debug)]
+pub(crate) struct DuoDevice {
+    pub(crate) id: u64,
+    pub(crate) stage: Uuid,
+    pub(crate) name: String,
+}
+
+/// Everything a server knows.
+pub(crate) struct State {
+    pub(crate) rules: Rules,
+    pub(crate) seed: Seed,
+    pub(crate) kinds: Vec<Kind>,
+    pub(crate) stages: HashMap<Uuid, Stage>,
+    /// Stages by name, of all kinds.
+    pub(crate) names: BTreeMap<String, Uuid>,
+    pub(crate) flows: HashMap<Uuid, Flow>,
+    pub(crate) slugs: BTreeMap<String, Uuid>,
+    pub(crate) bindings: HashMap<Uuid, Binding>,
+    /// Bindings by stage.
+    pub(crate) bound: HashMap<Uuid, BTreeSet<Uuid>>,
+    pub(crate) duo_devices: Vec<DuoDevice>,
+    pub(crate) accounts: Accounts,
+    pub(crate) database_down: bool,
+    pub(crate) redis_down: bool,
+    clock: u64,
+}
+
+#[derive(Deserialize)]
+struct Defaults {
+    flows: Vec<DefaultFlow>,
+    stages: Vec<DefaultStage>,
+    bindings: Vec<DefaultBinding>,
+}
+
+#[derive(Deserialize)]
+struct DefaultFlow {
+    slug: String,
+    name: String,
+    title: String,
+    designation: String,
+    authentication: String,
+    policies: usize,
+}
+
+#[derive(Deserialize)]
+struct DefaultStage {
+    name: String,
+    model: String,
+}
+
+#[derive(Deserialize)]
+struct DefaultBinding {
+    flow: String,
+    stage: String,
+    order: i64,
+}
+
+/// Set-up stages of a fresh server that users find in their settings.
+const USER_STAGES: [(&str, &str, &str); 4] = [
+    (
+        "default-authenticator-static-setup",
+        "default-authenticator-static-setup",
+        "Static tokens",
+    ),
+    (
+        "default-authenticator-totp-setup",
+        "default-authenticator-totp-setup",
+        "TOTP Device",
+    ),
+    (
+        "default-authenticator-webauthn-setup",
+        "default-authenticator-webauthn-setup",
+        "WebAuthn device",
+    ),
+    (
+        "default-authentication-password",
+        "default-password-change",
+        "",
+    ),
+];
+
+impl State {
+    /// A server as it is after its installation, with one superuser's token.
+    pub(crate) fn new(version: Version, token: String) -> Self {
+        let rules = version.rules();
+        let mut state = Self {
+            rules,
+            seed: version.seed(),
+            kinds: kinds::all(&rules),
+            stages: HashMap::new(),
+            names: BTreeMap::new(),
+            flows: HashMap::new(),
+            slugs: BTreeMap::new(),
+            bindings: HashMap::new(),
+            bound: HashMap::new(),
+            duo_devices: Vec::new(),
+            accounts: Accounts::new(token),
+            database_down: false,
+            redis_down: false,
+            clock: 0,
+        };
+        state.install();
+        state
+    }
+
+    /// Advances the order in which rows are written.
+    pub(crate) fn tick(&mut self) -> u64 {
+        self.clock += 1;
+        self.clock
+    }
+
+    fn install(&mut self) {
+        let defaults: Defaults = serde_json::from_str(include_str!("seed/defaults.json"))
+            .expect("the seed is well-formed");
+        for flow in &defaults.flows {
+            self.install_flow(flow);
+        }
+        self.install_stages(&defaults.stages);
+        for binding in defaults.bindings {
+            let (target, stage) = (self.slugs[&binding.flow], self.names[&binding.stage]);
+            self.bind(target, stage, binding.order, super::bindings::defaults());
+        }
+    }
+
+    fn install_flow(&mut self, flow: &DefaultFlow) {
+        if flow.slug == "default-provider-invalidation-flow"
+            && !self.rules.provider_invalidation_flow
+        {
+            return;
+        }
+        let totp = flow.slug == "default-authenticator-totp-setup";
+        let title = if totp {
+            self.rules.totp_flow_title
+        } else {
+            &flow.title
+        };
+        let fields = json!({
+            "name": flow.name, "slug": flow.slug, "title": title,
+            "designation": flow.designation, "authentication": flow.authentication,
+        });
+        let Value::Object(fields) = fields else {
+            return;
+        };
+        let pk = self.add_flow(fields);
+        let policies = (0..flow.policies).map(|_| Uuid::new_v4()).collect();
+        if let Some(flow) = self.flows.get_mut(&pk) {
+            flow.policies = policies;
+        }
+    }
+
+    fn install_stages(&mut self, stages: &[DefaultStage]) {
+        let mut order: Vec<&DefaultStage> = stages.iter().collect();
+        if !self.rules.authentication_stages_first {
+            order.sort_by_key(|stage| !stage.name.ends_with("-setup"));
+            order[..3].sort_by_key(|stage| &stage.name);
+        }
+        for stage in order {
+            let kind = self.kind_of_model(&stage.model);
+            self.add_stage(kind, stage.name.clone(), Map::new());
+        }
+        for (stage, flow, friendly_name) in USER_STAGES {
+            let (pk, flow) = (self.names[stage], self.slugs[flow]);
+            if let Some(stage) = self.stages.get_mut(&pk) {
+                stage
+                    .fields
+                    .insert("configure_flow".to_owned(), json!(flow));
+                stage
+                    .fields
+                    .insert("friendly_name".to_owned(), json!(friendly_name));
+            }
+        }
+    }
+
+    fn kind_of_model(&self, model: &str) -> usize {
+        let webauthn = model == "authenticatorwebauthnstage";
+        let model = if webauthn {
+            self.rules.webauthn_model
+        } else {
+            model
+        };
+        self.kinds
+            .iter()
+            .position(|kind| kind.model == model)
+            .expect("every default stage has a kind")
+    }
+
+    /// The kind of a stage.
+    pub(crate) fn kind(&self, stage: &Stage) -> &Kind {
+        &self.kinds[stage.kind]
+    }
+
+    /// Stages of one kind (or of all), by name.
+    pub(crate) fn stages_by_name(&self, kind: Option<usize>) -> Vec<&Stage> {
+        let stages = self.names.values().filter_map(|pk| self.stages.get(pk));
+        stages
+            .filter(|stage| kind.is_none_or(|kind| stage.kind == kind))
+            .collect()
+    }
+
+    /// Adds a stage; fields that are not given get their defaults.
+    pub(crate) fn add_stage(
+        &mut self,
+        kind: usize,
+        name: String,
+        values: Map<String, Value>,
+    ) -> Uuid {
+        let fields = super::serializer::with_defaults(&self.kinds[kind].fields, values);
+        let (pk, touched) = (Uuid::new_v4(), self.tick());
+        self.names.insert(name.clone(), pk);
+        self.stages.insert(
+            pk,
+            Stage {
+                pk,
+                kind,
+                name,
+                fields,
+                touched,
+            },
+        );
+        pk
+    }
+
+    /// Changes a stage's name and fields.
+    pub(crate) fn change_stage(&mut self, pk: Uuid, mut values: Map<String, Value>) {
+        let touched = self.tick();
+        let Some(stage) = self.stages.get_mut(&pk) else {
+            return;
+        };
+        if let Some(Value::String(name)) = values.remove("name") {
+            self.names.remove(&stage.name);
+            self.names.insert(name.clone(), pk);
+            stage.name = name;
+        }
+        stage.fields.extend(values);
+        stage.touched = touched;
+    }
+
+    /// Removes a stage with its bindings, its devices and every reference to it.
+    pub(crate) fn remove_stage(&mut self, pk: Uuid) {
+        let Some(stage) = self.stages.remove(&pk) else {
+            return;
+        };
+        self.names.remove(&stage.name);
+        for binding in self.bound.remove(&pk).unwrap_or_default() {
+            self.bindings.remove(&binding);
+        }
+        self.duo_devices.retain(|device| device.stage != pk);
+        let key = json!(pk);
+        for stage in self.stages.values_mut() {
+            if let Some(Value::Array(used)) = stage.fields.get_mut("configuration_stages") {
+                used.retain(|used| *used != key);
+            }
+        }
+    }
+
+    /// Adds a flow; fields that are not given get their defaults.
+    pub(crate) fn add_flow(&mut self, values: Map<String, Value>) -> Uuid {
+        let fields = super::serializer::with_defaults(&super::flows::fields(), values);
+        let (pk, touched) = (Uuid::new_v4(), self.tick());
+        let flow = Flow {
+            pk,
+            base: Uuid::new_v4(),
+            fields,
+            policies: Vec::new(),
+            touched,
+        };
+        self.slugs.insert(flow.text("slug").to_owned(), pk);
+        self.flows.insert(pk, flow);
+        pk
+    }
+
+    /// Removes a flow with its bindings and every reference to it.
+    pub(crate) fn remove_flow(&mut self, pk: Uuid) {
+        let Some(flow) = self.flows.remove(&pk) else {
+            return;
+        };
+        self.slugs.remove(flow.text("slug"));
+        let bindings: Vec<_> = self
+            .bindings
+            .values()
+            .filter(|binding| binding.target == pk)
+            .map(|b| b.pk)
+            .collect();
+        for binding in bindings {
+            self.unbind(binding);
+        }
+        let key = json!(pk);
+        for stage in self.stages.values_mut() {
+            if stage.fields.get("configure_flow") == Some(&key) {
+                stage
+                    .fields
+                    .insert("configure_flow".to_owned(), Value::Null);
+            }
+        }
+    }
+
+    /// Binds a stage to a flow.
+    pub(crate) fn bind(
+        &mut self,
+        target: Uuid,
+        stage: Uuid,
+        order: i64,
+        fields: Map<String, Value>,
+    ) -> Uuid {
+        let (pk, touched) = (Uuid::new_v4(), self.tick());
+        let base = Uuid::new_v4();
+        self.bound.entry(stage).or_default().insert(pk);
+        self.bindings.insert(
+            pk,
+            Binding {
+                pk,
+                base,
+                target,
+                stage,
+                order,
+                fields,
+                touched,
+            },
+        );
+        pk
+    }
+
+    /// Removes a binding.
+    pub(crate) fn unbind(&mut self, pk: Uuid) {
+        if let Some(binding) = self.bindings.remove(&pk)
+            && let Some(bound) = self.bound.get_mut(&binding.stage)
+        {
+            bound.remove(&pk);
+        }
+    }
+
+    /// The bindings of a stage, by order.
+    pub(crate) fn bindings_of(&self, stage: Uuid) -> Vec<&Binding> {
+        let keys = self.bound.get(&stage).into_iter().flatten();
+        let mut bindings: Vec<_> = keys.filter_map(|pk| self.bindings.get(pk)).collect();
+        bindings.sort_by_key(|binding| (binding.order, binding.touched));
+        bindings
+    }
+
+    /// The description of a `WebAuthn` device type.
+    pub(crate) fn device_type(&self, aaguid: Uuid) -> Option<&str> {
+        let key = aaguid.to_string();
+        self.seed
+            .device_types
+            .iter()
+            .find(|(id, _)| *id == key)
+            .map(|(_, text)| text.as_str())
+    }
+
+    /// The stage of a kind with a key in any spelling.
+    pub(crate) fn stage_at(&self, kind: Option<usize>, key: &str) -> Option<&Stage> {
+        let stage = self.stages.get(&python::uuid(key)?)?;
+        kind.is_none_or(|kind| stage.kind == kind).then_some(stage)
+    }
+}

@@ -1,0 +1,140 @@
+//! What would be lost with an object.
+
+use super::accounts::User;
+use super::auth::Model;
+use super::bindings;
+use super::flows;
+use super::python;
+use super::stages;
+use super::state::{Binding, Flow, Stage, State};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+/// The users of a stage, as far as the caller may see them.
+pub(crate) fn stage(state: &State, stage: &Stage, user: &User) -> Value {
+    let bindings = state.bindings_of(stage.pk);
+    let mut users = configuration_stages(state, stage);
+    users.extend(
+        bindings
+            .iter()
+            .filter_map(|binding| state.flows.get(&binding.target))
+            .map(|flow| entry(flows::MODEL, &flow.pk, flow_name(flow), "cascade_many")),
+    );
+    users.extend(bindings.iter().map(|binding| binding_entry(binding)));
+    users.extend(duo_devices(state, stage.pk));
+    visible(state, users, user)
+}
+
+/// A validation stage is said to be used by the stages that it uses.
+fn configuration_stages(state: &State, stage: &Stage) -> Vec<Entry> {
+    let keys = stage
+        .fields
+        .get("configuration_stages")
+        .and_then(Value::as_array);
+    keys.into_iter()
+        .flatten()
+        .filter_map(|key| state.stages.get(&key.as_str().and_then(python::uuid)?))
+        .map(|used| {
+            entry(
+                stages::ANY,
+                &used.pk,
+                format!("Stage {}", used.name),
+                "cascade_many",
+            )
+        })
+        .collect()
+}
+
+const DUO_DEVICE: Model = Model {
+    app: "authentik_stages_authenticator_duo",
+    name: "duodevice",
+};
+
+fn duo_devices(state: &State, stage: Uuid) -> Vec<Entry> {
+    let devices = state
+        .duo_devices
+        .iter()
+        .filter(|device| device.stage == stage);
+    devices
+        .map(|device| entry(DUO_DEVICE, &device.id, device.name.clone(), "cascade"))
+        .collect()
+}
+
+/// The users of a flow, as far as the caller may see them.
+pub(crate) fn flow(state: &State, flow: &Flow, user: &User) -> Value {
+    let key = json!(flow.pk);
+    let mut bindings: Vec<&Binding> = state
+        .bindings
+        .values()
+        .filter(|binding| binding.target == flow.pk)
+        .collect();
+    bindings.sort_by_key(|binding| binding.touched);
+    let configures = |stage: &&Stage| stage.fields.get("configure_flow") == Some(&key);
+    let mut users: Vec<Entry> = state
+        .stages_by_name(None)
+        .into_iter()
+        .filter(configures)
+        .map(|stage| {
+            let kind = state.kind(stage);
+            let name = format!("{} {}", kind.verbose_name, stage.name);
+            entry(
+                Model {
+                    app: kind.app,
+                    name: kind.model,
+                },
+                &stage.pk,
+                name,
+                "set_null",
+            )
+        })
+        .collect();
+    users.extend(bindings.iter().map(|binding| binding_entry(binding)));
+    users.extend(
+        bindings
+            .iter()
+            .filter_map(|binding| state.stages.get(&binding.stage))
+            .map(|stage| {
+                entry(
+                    stages::ANY,
+                    &stage.pk,
+                    format!("Stage {}", stage.name),
+                    "cascade_many",
+                )
+            }),
+    );
+    visible(state, users, user)
+}
+
+type Entry = (Model, Value);
+
+fn entry(model: Model, pk: &impl ToString, name: String, action: &str) -> Entry {
+    let body = json!({
+        "app": model.app, "model_name": model.name, "pk": pk.to_string(), "name": name,
+        "action": action,
+    });
+    (model, body)
+}
+
+fn binding_entry(binding: &Binding) -> Entry {
+    let name = format!(
+        "Flow-stage binding #{} to {}",
+        binding.order, binding.target
+    );
+    entry(bindings::MODEL, &binding.pk, name, "cascade")
+}
+
+fn flow_name(flow: &Flow) -> String {
+    format!("Flow {} ({})", flow.text("name"), flow.text("slug"))
+}
+
+fn visible(state: &State, users: Vec<Entry>, user: &User) -> Value {
+    let sees = |(model, body): &Entry| {
+        let key = body["pk"].as_str().unwrap_or_default();
+        state.accounts.has_on(user, &model.permission("view"), key)
+    };
+    users
+        .into_iter()
+        .filter(sees)
+        .map(|(_, body)| body)
+        .collect()
+}
