@@ -1,8 +1,10 @@
 //! The developer kit's command line.
 use std::error::Error;
+use std::net::SocketAddr;
 
 use clap::{Parser, Subcommand};
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User};
+use devkit::simulator::{self, Version};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Tools to develop and try out the operator with.
@@ -19,6 +21,18 @@ enum Command {
     Kubernetes {
         #[command(subcommand)]
         action: Option<KubernetesAction>,
+    },
+    /// Run a simulated authentik until interrupted.
+    Simulator {
+        /// The release to behave like.
+        #[arg(long, default_value = "2026.5")]
+        version: Version,
+        /// The address to listen on.
+        #[arg(long, default_value = "127.0.0.1:9000")]
+        listen: SocketAddr,
+        /// The token that requests have to carry; made up and printed when left out.
+        #[arg(long)]
+        token: Option<String>,
     },
 }
 
@@ -37,6 +51,11 @@ async fn main() -> Result {
         Command::Kubernetes {
             action: Some(KubernetesAction::Build),
         } => Ok(Binaries::find_or_build().map(drop)?),
+        Command::Simulator {
+            version,
+            listen,
+            token,
+        } => Ok(simulator::serve(version, listen, token).await?),
     }
 }
 
