@@ -1,0 +1,28 @@
+# Each target is a line or two of the tool that does the work.
+
+BIN := $(or $(CARGO_TARGET_DIR),target)/debug
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: ## watch the operator work, with a simulated authentik; ARGS go to the demo
+	cargo build --locked --workspace --bins
+	$(BIN)/dev demo $(ARGS)
+
+test: ## run all tests; the first run builds etcd and Kubernetes, which takes minutes
+	cargo test --locked --workspace --no-run
+	$(BIN)/dev kubernetes build
+	cargo test --locked --workspace
+
+test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL with AUTHENTIK_TOKEN
+	@: "$${AUTHENTIK_URL:?must be the base URL of an authentik to test against}"
+	@: "$${AUTHENTIK_TOKEN:?must be an API token of that authentik}"
+	cargo test --locked --test cluster
+
+check: ## check format, lints and, where cargo-deny is installed, dependencies
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check bans licenses sources; \
+	else echo 'cargo-deny is not installed: dependencies are not checked'; fi
+
+.PHONY: help demo test test-authentik check
