@@ -47,7 +47,7 @@ pub(crate) struct Accounts {
     /// By identifier.
     pub(crate) tokens: BTreeMap<String, Token>,
     admins: Uuid,
-    grants: u64,
+    object_grants: u64,
 }
 
 /// A token's key, as long as authentik's.
@@ -63,7 +63,7 @@ impl Accounts {
             roles: BTreeMap::new(),
             tokens: BTreeMap::new(),
             admins: Uuid::new_v4(),
-            grants: 0,
+            object_grants: 0,
         };
         let admin = accounts.add_user("akadmin", "authentik Default Admin", true);
         if let Some(user) = accounts.users.iter_mut().find(|user| user.pk == admin) {
@@ -112,6 +112,13 @@ impl Accounts {
             user.roles.push(pk);
         }
         pk
+    }
+
+    /// The role that holds what a user was granted directly.
+    pub(crate) fn own_role(&mut self, user: &str) -> Option<Uuid> {
+        let user = self.user(user.parse().ok()?)?;
+        let (known, username) = (user.roles.first().copied(), user.username.clone());
+        Some(known.unwrap_or_else(|| self.add_role(&username, &username)))
     }
 
     /// A token of a new user who has these permissions and no others.
@@ -265,7 +272,9 @@ pub(crate) fn create_token(state: &mut State, request: &Request) -> Result<Reply
         .cloned();
     let user = user.ok_or_else(|| Reply::field_error("user", "This field is required."))?;
     let expiring = data["expiring"].as_bool().unwrap_or(true);
-    let expires = data["expires"].as_str().unwrap_or(DATE).to_owned();
+    let endless = state.rules.app_password_without_expiry && intent == "app_password" && !expiring;
+    let expires = data["expires"].as_str().unwrap_or(DATE);
+    let expires = if endless { Value::Null } else { json!(expires) };
     let token = Token {
         api: intent == "api",
         // No clock here: a date that a caller gives is one in the past.
@@ -289,23 +298,32 @@ pub(crate) fn view_key(state: &State, identifier: &str) -> Result<Reply, Reply> 
         .ok_or_else(|| Reply::detail(404, "Not found."))
 }
 
-/// `rbac/permissions/assigned_by_roles/{role}/assign/`.
-pub(crate) fn assign(state: &mut State, request: &Request, role: &str) -> Result<Reply, Reply> {
+/// `rbac/permissions/assigned_by_{users,roles}/{key}/assign/`.
+pub(crate) fn assign(
+    state: &mut State,
+    request: &Request,
+    role: Option<Uuid>,
+) -> Result<Reply, Reply> {
     let data = http::data(&state.rules, request)?;
-    let key = super::python::uuid(role).unwrap_or_default();
     let accounts = &mut state.accounts;
-    let Some(role) = accounts.roles.get_mut(&key) else {
+    let Some(role) = role.and_then(|role| accounts.roles.get_mut(&role)) else {
         return Err(Reply::detail(404, "Not found."));
     };
     let mut ids = Vec::new();
     for permission in data["permissions"].as_array().into_iter().flatten() {
         let permission = permission.as_str().unwrap_or_default().to_owned();
-        accounts.grants += 1;
-        ids.push(json!({ "id": accounts.grants.to_string() }));
-        match data["object_pk"].as_str() {
-            Some(object) => role.object.insert((permission, object.to_owned())),
-            None => role.model.insert(permission),
+        let id = match data["object_pk"].as_str() {
+            Some(object) => {
+                role.object.insert((permission, object.to_owned()));
+                accounts.object_grants += 1;
+                accounts.object_grants
+            }
+            None => {
+                role.model.insert(permission);
+                role.model.len() as u64
+            }
         };
+        ids.push(json!({ "id": id.to_string() }));
     }
     Ok(if state.rules.assign_answers_ids {
         Reply::ok(ids.into())

@@ -115,16 +115,9 @@ fn change(state: &mut State, request: &Request, pk: Uuid) -> Result<Reply, Reply
     binding.order = place.order;
     binding.fields.extend(values);
     binding.touched = state.tick();
-    let body = render(state, &binding, stage_sent);
     state.bound.entry(binding.stage).or_default().insert(pk);
     state.bindings.insert(pk, binding);
-    // Rendered again: a stage shows the flow of the binding that is being answered.
-    let body = if stage_sent {
-        render(state, &state.bindings[&pk], true)
-    } else {
-        body
-    };
-    Ok(Reply::ok(body))
+    Ok(Reply::ok(render(state, &state.bindings[&pk], stage_sent)))
 }
 
 /// Where a binding puts which stage.
@@ -233,10 +226,8 @@ fn render(state: &State, binding: &Binding, stage_sent: bool) -> Value {
     let mut body = json!({
         "pk": binding.pk, "policybindingmodel_ptr_id": binding.base, "target": binding.target,
         "stage": binding.stage, "stage_obj": stage, "order": binding.order,
-        "policies": [],
     });
     if let Value::Object(body) = &mut body {
-        body.remove("policies");
         body.extend(binding.fields.clone());
     }
     body

@@ -82,6 +82,8 @@ pub(crate) struct Reply {
 #[derive(Debug)]
 pub(crate) enum Body {
     Json(Value),
+    /// JSON from a view that never names a character set.
+    BareJson(Value),
     /// A page for people.
     Page,
     /// Nothing, labelled as HTML, as Django's own answers are.
@@ -95,6 +97,15 @@ impl Reply {
         Self {
             status,
             body: Body::Json(body),
+            rows: 0,
+        }
+    }
+
+    /// JSON without a character set, whatever the release.
+    pub(crate) fn bare_json(body: Value) -> Self {
+        Self {
+            status: 200,
+            body: Body::BareJson(body),
             rows: 0,
         }
     }
@@ -163,6 +174,7 @@ impl Reply {
     pub(crate) fn into_bytes(self, rules: &Rules) -> (Option<&'static str>, Vec<u8>) {
         match self.body {
             Body::Json(value) => (Some(rules.json), value.to_string().into_bytes()),
+            Body::BareJson(value) => (Some("application/json"), value.to_string().into_bytes()),
             Body::Page => (Some(HTML), HTML_PAGE.as_bytes().to_vec()),
             Body::EmptyHtml => (Some(HTML), Vec::new()),
             Body::Empty => (None, Vec::new()),

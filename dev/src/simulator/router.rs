@@ -6,6 +6,7 @@ use super::bindings;
 use super::flows;
 use super::http::{self, Reply, Request};
 use super::kinds::DUO;
+use super::python;
 use super::stages::{self, Scope};
 use super::state::State;
 use super::system;
@@ -47,7 +48,7 @@ fn view(state: &mut State, request: &Request) -> Result<Reply, Reply> {
         ["admin", "version"] => system::version(state, request),
         ["admin", "settings"] => system::settings(state, request),
         ["root", "config"] => system::config(state, request),
-        ["schema"] => Ok(Reply::ok(serde_json::json!({}))),
+        ["schema"] => system::schema(state, request),
         _ => Err(unknown()),
     };
     negotiated.and_then(|()| answer())
@@ -125,7 +126,12 @@ fn account_view(state: &mut State, request: &Request, parts: &[&str]) -> Result<
         ("GET", ["core", "tokens", identifier, "view_key"]) => {
             accounts::view_key(state, identifier)
         }
-        ("POST", ["rbac", "permissions", "assigned_by_roles", role, "assign"]) => {
+        ("POST", ["rbac", "permissions", by, to, "assign"]) => {
+            let role = match (*by, state.rules.assigns_to_roles) {
+                ("assigned_by_roles", true) => python::uuid(to),
+                ("assigned_by_users", false) => state.accounts.own_role(to),
+                _ => return Err(Reply::no_such_path(request)),
+            };
             accounts::assign(state, request, role)
         }
         _ => Err(Reply::no_such_path(request)),

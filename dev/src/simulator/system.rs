@@ -78,6 +78,12 @@ pub(crate) fn config(state: &State, request: &Request) -> Result<Reply, Reply> {
     Ok(Reply::ok(state.seed.config.clone()))
 }
 
+/// `schema/`, of which nobody here reads more than the status.
+pub(crate) fn schema(state: &State, request: &Request) -> Result<Reply, Reply> {
+    auth::caller(state, request)?;
+    Ok(Reply::bare_json(json!({ "openapi": "3.0.3" })))
+}
+
 /// `admin/settings/`.
 pub(crate) fn settings(state: &State, request: &Request) -> Result<Reply, Reply> {
     let user = auth::signed_in(state, request)?;

@@ -129,6 +129,12 @@ pub(crate) struct Rules {
     pub(crate) user_dates: bool,
     /// Whether users show their roles.
     pub(crate) user_roles: bool,
+    /// Whether `used_by/` shouts its actions.
+    pub(crate) loud_used_by: bool,
+    /// Whether permissions are assigned to roles instead of users.
+    pub(crate) assigns_to_roles: bool,
+    /// Whether an app password that does not expire says so with null.
+    pub(crate) app_password_without_expiry: bool,
     /// Whether avatars are drawn by the server instead of fetched from Gravatar.
     pub(crate) drawn_avatars: bool,
     /// Whether enrolling a `WebAuthn` device has a limit of attempts.
@@ -178,7 +184,10 @@ impl Rules {
             invalid_utf8_crashes: charset,
             user_dates: v2025_10,
             user_roles: v2026_5,
-            drawn_avatars: v2026_5,
+            loud_used_by: !v2024_8,
+            assigns_to_roles: v2026_5,
+            app_password_without_expiry: v2024_8,
+            drawn_avatars: v2024_8,
             webauthn_attempts: v2025_10,
             enrollment_status_crashes: v2026_5,
             provider_invalidation_flow: v2025_10,
