@@ -1,6 +1,7 @@
 //! The developer kit's command line.
 use std::error::Error;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User};
@@ -45,8 +46,18 @@ enum KubernetesAction {
 type Result = std::result::Result<(), Box<dyn Error>>;
 
 #[tokio::main]
-async fn main() -> Result {
-    match Cli::parse().command {
+async fn main() -> ExitCode {
+    match run(Cli::parse().command).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(command: Command) -> Result {
+    match command {
         Command::Kubernetes { action: None } => run_kubernetes().await,
         Command::Kubernetes {
             action: Some(KubernetesAction::Build),
