@@ -71,8 +71,9 @@ async fn run(command: Command) -> Result {
 }
 
 async fn run_kubernetes() -> Result {
-    let mut terminated = signal(SignalKind::terminate())?;
     let kubernetes = Kubernetes::start(Options::default()).await?;
+    // Only now: a signal that comes earlier has to end a build that takes minutes.
+    let mut terminated = signal(SignalKind::terminate())?;
     println!(
         "export KUBECONFIG={}",
         kubernetes.kubeconfig(User::Admin).display()

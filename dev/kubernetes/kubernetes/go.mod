@@ -1,3 +1,5 @@
+// Pins what the developer kit builds. To update, replace both versions of Kubernetes (v1.x.y, and
+// v0.x.y of the modules published from it) and run `go mod tidy`.
 module authentik-stage-operator/dev/kubernetes
 
 go 1.26.0
