@@ -132,9 +132,11 @@ fn visible(state: &State, users: Vec<Entry>, user: &User) -> Value {
         let key = body["pk"].as_str().unwrap_or_default();
         state.accounts.has_on(user, &model.permission("view"), key)
     };
-    users
-        .into_iter()
-        .filter(sees)
-        .map(|(_, body)| body)
-        .collect()
+    let shown = users.into_iter().filter(sees).map(|(_, mut body)| {
+        if let (true, Some(action)) = (state.rules.loud_used_by, body["action"].as_str()) {
+            body["action"] = json!(action.to_uppercase());
+        }
+        body
+    });
+    shown.collect()
 }

@@ -337,6 +337,14 @@ impl Replay {
         for exchange in &self.exchanges {
             find_defaults(&exchange.response.body, &mut recorded);
         }
+        // These keys are the same on every server.
+        let devices = self
+            .exchanges
+            .iter()
+            .flat_map(|exchange| aaguids(&exchange.response.body));
+        for aaguid in devices.collect::<Vec<_>>() {
+            assert!(self.mapping.bind(&aaguid, &aaguid));
+        }
         for path in ["/api/v3/stages/all/", FLOWS] {
             for object in self
                 .all(path)
@@ -361,6 +369,20 @@ fn identity(object: &Value) -> (String, bool) {
 
 fn is_default(object: &Value) -> bool {
     identity(object).0.starts_with("default-")
+}
+
+/// The keys of the `WebAuthn` device types in an answer.
+fn aaguids(value: &Value) -> Vec<String> {
+    match value {
+        Value::Array(items) => items.iter().flat_map(aaguids).collect(),
+        Value::Object(map) => {
+            let own = map.get("aaguid").and_then(Value::as_str).map(str::to_owned);
+            own.into_iter()
+                .chain(map.values().flat_map(aaguids))
+                .collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn find_defaults(value: &Value, found: &mut HashMap<(String, bool), String>) {
