@@ -1,0 +1,380 @@
+//! What happens to one request.
+
+use super::audit::{Audit, Exchange};
+use super::fault::{FaultKind, Faults, Strike};
+use futures::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Bytes, Frame, Incoming};
+use hyper::header::{self, HeaderName};
+use hyper::{Method, Request, Response, StatusCode};
+use serde_json::Value;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// The end of a connection without an answer.
+#[derive(Debug)]
+pub(super) struct Cut;
+
+impl std::fmt::Display for Cut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the connection is cut on purpose")
+    }
+}
+
+impl std::error::Error for Cut {}
+
+type Body = BoxBody<Bytes, Cut>;
+type Answer = Result<Response<Body>, Cut>;
+
+const HTML: &str = "text/html; charset=utf-8";
+const JSON: &str = "application/json";
+const CHUNK: usize = 64 << 10;
+
+/// How many requests are being answered.
+#[derive(Default)]
+pub(super) struct InFlight {
+    now: AtomicUsize,
+    greatest: AtomicUsize,
+}
+
+impl InFlight {
+    fn enter(&self) -> Entered<'_> {
+        let now = self.now.fetch_add(1, Ordering::SeqCst) + 1;
+        self.greatest.fetch_max(now, Ordering::SeqCst);
+        Entered(self)
+    }
+
+    pub(super) fn greatest(&self) -> usize {
+        self.greatest.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn reset(&self) {
+        self.greatest
+            .store(self.now.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+}
+
+/// Counts a request for as long as it is there, however it ends.
+struct Entered<'a>(&'a InFlight);
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.0.now.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Hands requests on to a server.
+pub(super) struct Proxy {
+    upstream: String,
+    prefix: String,
+    record_bodies: bool,
+    client: reqwest::Client,
+    pub(super) audit: Audit,
+    pub(super) faults: Faults,
+    pub(super) in_flight: InFlight,
+}
+
+/// A request that has come in whole.
+struct Received {
+    method: Method,
+    /// Path and query as the server is to see them.
+    target: String,
+    headers: hyper::HeaderMap,
+    body: Bytes,
+}
+
+/// An answer that has come in whole.
+struct Upstream {
+    status: StatusCode,
+    headers: hyper::HeaderMap,
+    body: Bytes,
+}
+
+impl Proxy {
+    pub(super) fn new(upstream: String, prefix: String, record_bodies: bool) -> Self {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        Self {
+            upstream,
+            prefix,
+            record_bodies,
+            client: client.build().expect("a client from constant settings"),
+            audit: Audit::new(),
+            faults: Faults::default(),
+            in_flight: InFlight::default(),
+        }
+    }
+
+    /// Answers a request, or cuts its connection.
+    pub(super) async fn handle(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        let _entered = self.in_flight.enter();
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
+        let target = parts
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        let Some(target) = target.strip_prefix(&self.prefix) else {
+            return Ok(page(StatusCode::NOT_FOUND, HTML, "nothing here"));
+        };
+        let (method, target) = (parts.method, target.to_owned());
+        let received = Received {
+            method,
+            target,
+            headers: parts.headers,
+            body,
+        };
+        let n = self.audit.arrived(self.exchange(&received));
+        let path = received.target.split('?').next().unwrap_or_default();
+        let mut strike = self.faults.strike(&received.method, path);
+        tokio::time::sleep(strike.latency).await;
+        match strike.kind.take() {
+            None => self.pass(n, &received).await,
+            Some(kind) => self.strike(n, &received, kind, strike).await,
+        }
+    }
+
+    fn exchange(&self, received: &Received) -> Exchange {
+        let (path, query) = received
+            .target
+            .split_once('?')
+            .unwrap_or((&received.target, ""));
+        let agent = received.headers.get(header::USER_AGENT);
+        Exchange {
+            n: 0,
+            method: received.method.to_string(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            body: self.recorded(&received.body),
+            status: None,
+            response: None,
+            user_agent: agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()),
+        }
+    }
+
+    fn recorded(&self, body: &[u8]) -> Option<Value> {
+        if self.record_bodies {
+            serde_json::from_slice(body).ok()
+        } else {
+            None
+        }
+    }
+
+    /// Answers with what the server answers.
+    async fn pass(&self, n: u64, received: &Received) -> Answer {
+        let Some(upstream) = self.forward(received).await else {
+            return Ok(self.answer(n, StatusCode::BAD_GATEWAY, HTML, "no answer from behind"));
+        };
+        self.audit
+            .answered(n, upstream.status.as_u16(), self.recorded(&upstream.body));
+        Ok(upstream.with(full(upstream.body.clone())))
+    }
+
+    /// Sends the request to the server; `None` if it does not answer.
+    async fn forward(&self, received: &Received) -> Option<Upstream> {
+        let url = format!("{}{}", self.upstream, received.target);
+        let mut headers = received.headers.clone();
+        for name in HOP_BY_HOP {
+            headers.remove(name);
+        }
+        let request = self
+            .client
+            .request(received.method.clone(), url)
+            .headers(headers);
+        let response = request.body(received.body.clone()).send().await.ok()?;
+        let (status, mut headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.ok()?;
+        for name in HOP_BY_HOP {
+            headers.remove(name);
+        }
+        Some(Upstream {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    async fn strike(
+        &self,
+        n: u64,
+        received: &Received,
+        kind: FaultKind,
+        mut strike: Strike,
+    ) -> Answer {
+        let read = matches!(
+            received.method,
+            Method::GET | Method::HEAD | Method::OPTIONS
+        );
+        if kind.takes_effect() {
+            return self.strike_after(n, received, kind, read).await;
+        }
+        match kind {
+            FaultKind::Hang => {
+                strike.removed().await;
+                Err(Cut)
+            }
+            FaultKind::InternalError { .. } => Ok(self.internal_error(n, read)),
+            FaultKind::TooManyRequests { retry_after } => {
+                let body = "{\"detail\":\"Request was throttled.\"}";
+                let mut answer = self.answer(n, StatusCode::TOO_MANY_REQUESTS, JSON, body);
+                if let Some(seconds) = retry_after {
+                    answer
+                        .headers_mut()
+                        .insert(header::RETRY_AFTER, seconds.into());
+                }
+                Ok(answer)
+            }
+            FaultKind::ServiceUnavailable => {
+                Ok(self.answer(n, StatusCode::SERVICE_UNAVAILABLE, HTML, "back in a minute"))
+            }
+            FaultKind::WrongJson => {
+                Ok(self.answer(n, StatusCode::OK, JSON, "{\"unexpected\":[true,null,0]}"))
+            }
+            FaultKind::HugeBody(length) => {
+                self.audit.answered(n, 200, None);
+                Ok(typed(StatusCode::OK, JSON, huge(length)))
+            }
+            FaultKind::Redirect(to) => {
+                let mut answer = self.answer(n, StatusCode::FOUND, HTML, "");
+                let to = to.parse().map_err(|_| Cut)?;
+                answer.headers_mut().insert(header::LOCATION, to);
+                Ok(answer)
+            }
+            FaultKind::Respond {
+                status,
+                content_type,
+                body,
+                ..
+            } => self.respond(n, status, &content_type, &body),
+            _ => Err(Cut),
+        }
+    }
+
+    /// Faults that strike after the server has done its work.
+    async fn strike_after(
+        &self,
+        n: u64,
+        received: &Received,
+        kind: FaultKind,
+        read: bool,
+    ) -> Answer {
+        let upstream = self.forward(received).await.ok_or(Cut)?;
+        match kind {
+            FaultKind::InternalError { .. } => Ok(self.internal_error(n, read)),
+            FaultKind::Respond {
+                status,
+                content_type,
+                body,
+                ..
+            } => self.respond(n, status, &content_type, &body),
+            FaultKind::MalformedBody => {
+                self.audit.answered(n, upstream.status.as_u16(), None);
+                let half = upstream.body.slice(..upstream.body.len() / 2);
+                Ok(upstream.with(full(half)))
+            }
+            FaultKind::TruncatedBody => {
+                self.audit.answered(n, upstream.status.as_u16(), None);
+                Ok(upstream.broken_off())
+            }
+            _ => Err(Cut),
+        }
+    }
+
+    /// Answers in the client's sight, and in the audit.
+    fn answer(&self, n: u64, status: StatusCode, content_type: &str, body: &str) -> Response<Body> {
+        self.audit
+            .answered(n, status.as_u16(), self.recorded(body.as_bytes()));
+        page(status, content_type, body)
+    }
+
+    fn respond(&self, n: u64, status: u16, content_type: &str, body: &str) -> Answer {
+        let status = StatusCode::from_u16(status).map_err(|_| Cut)?;
+        Ok(self.answer(n, status, content_type, body))
+    }
+
+    fn internal_error(&self, n: u64, read: bool) -> Response<Body> {
+        if read {
+            let body = "<!DOCTYPE html>\n<title>Server Error</title>\n";
+            return self.answer(n, StatusCode::INTERNAL_SERVER_ERROR, HTML, body);
+        }
+        self.answer(n, StatusCode::METHOD_NOT_ALLOWED, HTML, "")
+    }
+}
+
+/// Headers that belong to one connection, and those that are made anew.
+const HOP_BY_HOP: [HeaderName; 5] = [
+    header::HOST,
+    header::CONNECTION,
+    header::CONTENT_LENGTH,
+    header::TRANSFER_ENCODING,
+    HeaderName::from_static("keep-alive"),
+];
+
+impl FaultKind {
+    /// Whether the server does its work first.
+    fn takes_effect(&self) -> bool {
+        match self {
+            Self::CutAfter | Self::MalformedBody | Self::TruncatedBody => true,
+            Self::InternalError { effect } => *effect,
+            Self::Respond { forward, .. } => *forward,
+            _ => false,
+        }
+    }
+}
+
+impl Upstream {
+    /// The server's answer with another body.
+    fn with(&self, body: Body) -> Response<Body> {
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers.clone();
+        response
+    }
+
+    /// The server's answer, which ends before the length that it announces.
+    fn broken_off(&self) -> Response<Body> {
+        let half = self.body.slice(..self.body.len() / 2);
+        let frames = stream::iter([Ok(Frame::data(half)), Err(Cut)]);
+        let mut response = self.with(StreamBody::new(frames).boxed());
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, self.body.len().max(1).into());
+        response
+    }
+}
+
+fn full(body: Bytes) -> Body {
+    Full::new(body).map_err(|never| match never {}).boxed()
+}
+
+/// A JSON string, made while it is sent.
+fn huge(length: usize) -> Body {
+    let inner = length.saturating_sub(2);
+    let chunks = (0..inner.div_ceil(CHUNK))
+        .map(move |chunk| Bytes::from(vec![b'a'; CHUNK.min(inner - chunk * CHUNK)]));
+    let quote = || std::iter::once(Bytes::from_static(b"\""));
+    let frames = quote()
+        .chain(chunks)
+        .chain(quote())
+        .map(|bytes| Ok(Frame::data(bytes)));
+    StreamBody::new(stream::iter(frames)).boxed()
+}
+
+fn page(status: StatusCode, content_type: &str, body: &str) -> Response<Body> {
+    typed(
+        status,
+        content_type,
+        full(Bytes::copy_from_slice(body.as_bytes())),
+    )
+}
+
+fn typed(status: StatusCode, content_type: &str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    if let Ok(content_type) = content_type.parse() {
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, content_type);
+    }
+    response
+}
