@@ -8,6 +8,8 @@ mod audit;
 mod fault;
 mod listener;
 mod proxy;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use audit::Exchange;

@@ -2,7 +2,7 @@
 
 use super::audit::{Audit, Exchange};
 use super::fault::{FaultKind, Faults, Strike};
-use futures::stream;
+use futures::stream::{self, StreamExt};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
@@ -334,8 +334,13 @@ impl Upstream {
     /// The server's answer, which ends before the length that it announces.
     fn broken_off(&self) -> Response<Body> {
         let half = self.body.slice(..self.body.len() / 2);
-        let frames = stream::iter([Ok(Frame::data(half)), Err(Cut)]);
-        let mut response = self.with(StreamBody::new(frames).boxed());
+        // The pause lets the head and the first half get out before the end.
+        let end = stream::once(async {
+            tokio::task::yield_now().await;
+            Err(Cut)
+        });
+        let frames = stream::once(std::future::ready(Ok(Frame::data(half)))).chain(end);
+        let mut response = self.with(BodyExt::boxed(StreamBody::new(frames)));
         response
             .headers_mut()
             .insert(header::CONTENT_LENGTH, self.body.len().max(1).into());
@@ -357,7 +362,7 @@ fn huge(length: usize) -> Body {
         .chain(chunks)
         .chain(quote())
         .map(|bytes| Ok(Frame::data(bytes)));
-    StreamBody::new(stream::iter(frames)).boxed()
+    BodyExt::boxed(StreamBody::new(stream::iter(frames)))
 }
 
 fn page(status: StatusCode, content_type: &str, body: &str) -> Response<Body> {

@@ -21,6 +21,8 @@ mod server;
 mod stages;
 mod state;
 mod system;
+#[cfg(test)]
+mod tests;
 mod used_by;
 mod versions;
 

@@ -1,0 +1,151 @@
+use super::{Simulator, Version};
+use reqwest::{Client, Method, Response};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const STAGES: &str = "/api/v3/stages/authenticator/validate/";
+const DUO: &str = "/api/v3/stages/authenticator/duo/";
+
+struct Bench {
+    simulator: Simulator,
+    client: Client,
+}
+
+impl Bench {
+    async fn new() -> Self {
+        // Another test of this process may have chosen it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        Self {
+            simulator: Simulator::start(Version::V2026_5).await,
+            client: Client::new(),
+        }
+    }
+
+    async fn send(&self, method: Method, path: &str, token: &str, body: &Value) -> Response {
+        let request = self
+            .client
+            .request(method, format!("{}{path}", self.simulator.url()));
+        request
+            .bearer_auth(token)
+            .json(body)
+            .send()
+            .await
+            .expect("an answer")
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Value {
+        let answer = self
+            .send(Method::POST, path, self.simulator.token(), &body)
+            .await;
+        assert_eq!(answer.status(), 201);
+        answer.json().await.expect("JSON")
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self
+            .send(Method::GET, path, self.simulator.token(), &Value::Null)
+            .await;
+        answer.json().await.expect("JSON")
+    }
+}
+
+#[tokio::test]
+async fn tokens_have_just_their_permissions_until_revoked() {
+    let bench = Bench::new().await;
+    let view = "authentik_stages_authenticator_duo.view_authenticatorduostage";
+    let token = bench.simulator.create_token(&[view]);
+    let status = async |method, path| {
+        bench
+            .send(method, path, &token, &json!({}))
+            .await
+            .status()
+            .as_u16()
+    };
+    assert_eq!(status(Method::GET, DUO).await, 200);
+    assert_eq!(status(Method::POST, DUO).await, 403);
+    assert_eq!(status(Method::GET, STAGES).await, 403);
+    bench.simulator.revoke_token(&token);
+    assert_eq!(status(Method::GET, DUO).await, 403);
+}
+
+#[tokio::test]
+async fn enrolled_devices_use_their_stage() {
+    let bench = Bench::new().await;
+    let body =
+        json!({ "name": "duo", "client_id": "a", "client_secret": "b", "api_hostname": "c" });
+    let stage = bench.post(DUO, body).await;
+    let key = stage["pk"].as_str().expect("a key");
+    bench
+        .simulator
+        .enroll_duo_device(key.parse().expect("a UUID"), "phone");
+    let users = bench.get(&format!("{DUO}{key}/used_by/")).await;
+    assert_eq!(users[0]["model_name"], "duodevice");
+    assert_eq!(
+        (&users[0]["name"], &users[0]["action"]),
+        (&json!("phone"), &json!("cascade"))
+    );
+}
+
+#[tokio::test]
+async fn without_redis_a_failed_post_has_made_its_stage() {
+    let bench = Bench::new().await;
+    bench.simulator.set_redis_down(true);
+    let token = bench.simulator.token();
+    let answer = bench
+        .send(Method::POST, STAGES, token, &json!({ "name": "one" }))
+        .await;
+    assert_eq!(answer.status(), 405);
+    bench.simulator.set_redis_down(false);
+    assert_eq!(
+        bench.get(&format!("{STAGES}?name=one")).await["pagination"]["count"],
+        1
+    );
+}
+
+#[tokio::test]
+async fn a_slow_server_with_one_worker_takes_turns() {
+    let bench = Bench::new().await;
+    let pause = Duration::from_millis(30);
+    bench
+        .simulator
+        .set_latency(Duration::ZERO, pause, Duration::ZERO, true);
+    let start = Instant::now();
+    let requests = (0..4).map(|_| bench.get("/api/v3/root/config/"));
+    futures::future::join_all(requests).await;
+    assert!(start.elapsed() >= pause * 4);
+}
+
+#[tokio::test]
+async fn a_dropped_simulator_is_gone() {
+    let bench = Bench::new().await;
+    bench.get(STAGES).await;
+    let url = bench.simulator.url();
+    drop(bench.simulator);
+    let gone = async {
+        while bench.client.get(&url).send().await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone)
+        .await
+        .expect("nobody answers any more");
+}
+
+#[tokio::test]
+async fn thousands_of_stages_are_no_burden() {
+    let bench = Bench::new().await;
+    for start in (0..10_000).step_by(50) {
+        let posts =
+            (start..start + 50).map(|n| bench.post(STAGES, json!({ "name": format!("s{n:05}") })));
+        futures::future::join_all(posts).await;
+    }
+    let start = Instant::now();
+    let page = bench.get(&format!("{STAGES}?page=50&page_size=100")).await;
+    let found = bench.get(&format!("{STAGES}?name=s09999")).await;
+    assert_eq!(page["pagination"]["count"], 10_001);
+    assert_eq!(found["results"][0]["name"], "s09999");
+    println!(
+        "a page and a look-up among 10,000 stages: {:?}",
+        start.elapsed()
+    );
+}
