@@ -1,0 +1,196 @@
+//! One authentik server: where it is, how to log in, and how hard it may be worked.
+
+use std::time::Duration as StdDuration;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, LabelSelector};
+use kube::{
+    CustomResource, KubeSchema,
+    core::{Duration, Message, Rule},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::SecretKey;
+
+const DEFAULT_RESYNC: StdDuration = StdDuration::from_secs(300);
+const DEFAULT_TIMEOUT: StdDuration = StdDuration::from_secs(30);
+const DEFAULT_CONCURRENCY: u16 = 4;
+
+fn url_form() -> Rule {
+    Rule::new(
+        "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHost() != '' \
+         && !self.contains('?') && !self.contains('#') && !self.contains('@')",
+    )
+    .message("url is not the address of an authentik server; write http:// or https://, a host and, if need be, a path, without user, query or fragment")
+}
+
+fn go_duration(field: &str, example: &str) -> Rule {
+    Rule::new(
+        "self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1s') \
+         && duration(self) <= duration('24h')",
+    )
+    .message(Message::Message(format!(
+        "{field} is not a duration from 1s to 24h; write for example {example}"
+    )))
+}
+
+/// The settings that both kinds of connection share.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionSettings {
+    /// The server's address, such as `https://auth.example.com`, with a path where authentik has one.
+    #[schemars(length(max = 2048))]
+    #[x_kube(validation = url_form())]
+    pub url: String,
+    /// PEM certificates of private CAs to trust beside the public ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 262144))]
+    #[x_kube(validation = Rule::new("self.contains('-----BEGIN CERTIFICATE-----')").message("caBundle holds no PEM certificate; write the CA's certificate, from -----BEGIN CERTIFICATE----- on"))]
+    pub ca_bundle: Option<String>,
+    /// How often authentik is listed to find drift. Omitted: 5m.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = go_duration("resyncInterval", "5m"))]
+    pub resync_interval: Option<Duration>,
+    /// How long a request may take. Omitted: 30s.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = go_duration("timeout", "30s"))]
+    pub timeout: Option<Duration>,
+    /// The most requests a second. Omitted: no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub requests_per_second: Option<u32>,
+    /// The most requests at one time. Omitted: 4.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_concurrent_requests: Option<u16>,
+}
+
+impl ConnectionSettings {
+    /// How often authentik is listed.
+    #[must_use]
+    pub fn resync_interval(&self) -> StdDuration {
+        self.resync_interval.map_or(DEFAULT_RESYNC, Into::into)
+    }
+
+    /// How long a request may take.
+    #[must_use]
+    pub fn timeout(&self) -> StdDuration {
+        self.timeout.map_or(DEFAULT_TIMEOUT, Into::into)
+    }
+
+    /// How many requests may be under way at one time.
+    #[must_use]
+    pub fn max_concurrent_requests(&self) -> u16 {
+        self.max_concurrent_requests.unwrap_or(DEFAULT_CONCURRENCY)
+    }
+}
+
+/// An authentik server for the resources of one namespace.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "authentik-operator.io",
+    version = "v1alpha1",
+    kind = "AuthentikConnection",
+    namespaced,
+    status = "ConnectionStatus",
+    shortname = "akc",
+    category = "authentik",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct AuthentikConnectionSpec {
+    /// How to reach the server.
+    #[serde(flatten)]
+    pub settings: ConnectionSettings,
+    /// The key of a Secret in the same namespace that holds an API token.
+    pub token_secret_ref: SecretKey,
+}
+
+/// An authentik server for the resources of many namespaces.
+#[derive(Clone, CustomResource, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[kube(
+    group = "authentik-operator.io",
+    version = "v1alpha1",
+    kind = "ClusterAuthentikConnection",
+    status = "ConnectionStatus",
+    shortname = "cakc",
+    category = "authentik",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
+    ),
+    printcolumn(name = "Version", type_ = "string", json_path = ".status.version"),
+    printcolumn(name = "URL", type_ = "string", json_path = ".spec.url"),
+    printcolumn(
+        name = "Age",
+        type_ = "date",
+        json_path = ".metadata.creationTimestamp"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterAuthentikConnectionSpec {
+    /// How to reach the server.
+    #[serde(flatten)]
+    pub settings: ConnectionSettings,
+    /// The key of a Secret that holds an API token.
+    pub token_secret_ref: NamespacedSecretKey,
+    /// The namespaces whose resources may use this connection, by their labels. `{}` is all; omitted is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowed_namespaces: Option<LabelSelector>,
+}
+
+/// One key of a Secret in a named namespace.
+#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+pub struct NamespacedSecretKey {
+    /// The Secret's namespace.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// The Secret's name.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// The key in its data.
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+/// What the operator knows of the server.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`; and `Reconciling` or `Stalled`, present only while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// authentik's version, as it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// The model permissions that refused requests have shown the token to lack, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub missing_permissions: Vec<String>,
+}

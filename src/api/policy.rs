@@ -1,0 +1,70 @@
+//! What every stage kind lets its users decide.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ConnectionReference, schema::not_blank};
+
+/// Whether the operator writes.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum ManagementPolicy {
+    /// Write to authentik whatever differs.
+    #[default]
+    Enforce,
+    /// Never write to authentik; report the difference in `status.drift`.
+    Observe,
+}
+
+/// What to do with a stage of this name that exists already.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum AdoptionPolicy {
+    /// Take it over where every readable field that the spec sets is equal.
+    #[default]
+    IfMatch,
+    /// Take it over and change what differs.
+    Always,
+    /// Refuse.
+    Never,
+}
+
+/// What happens to the stage when the resource is deleted.
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+pub enum DeletionPolicy {
+    /// Leave the stage in authentik.
+    #[default]
+    Orphan,
+    /// Delete it, unless it is in use.
+    Delete,
+    /// Delete it, in use or not.
+    ForceDelete,
+}
+
+/// The part of the spec that all stage kinds share. Nothing here has a default in the schema: defaults
+/// make GitOps tools show a difference.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageCommon {
+    /// The authentik server. Omitted: the AuthentikConnection named `default` in this namespace, else the
+    /// ClusterAuthentikConnection named `default`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connection_ref: Option<ConnectionReference>,
+    /// The stage's name in authentik, unique there across stages of all kinds. Omitted: the name of this
+    /// resource. Changing it renames the stage.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 1024), pattern(r"^[^\x00]*$"))]
+    #[x_kube(validation = not_blank("name"))]
+    pub name: Option<String>,
+    /// Whether the operator writes to authentik. Omitted: Enforce.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub management_policy: Option<ManagementPolicy>,
+    /// What to do with a stage of this name that exists already. Omitted: IfMatch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adoption_policy: Option<AdoptionPolicy>,
+    /// What happens to the stage when this resource is deleted. Omitted: Orphan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<DeletionPolicy>,
+    /// True: leave everything alone, in authentik and here, until it is false again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend: Option<bool>,
+}

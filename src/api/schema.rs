@@ -1,0 +1,78 @@
+//! What the derived CRD schemas need beside the types themselves.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
+use kube::core::{Message, Rule};
+use serde::{Deserialize, Deserializer};
+
+/// Tells an absent field from an explicit null: absent is the outer `None` (not managed), null is
+/// `Some(None)` (managed, to nothing).
+///
+/// # Errors
+/// Those of the inner value.
+pub fn double_option<'de, T, D>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
+}
+
+/// Reads an explicit null as an empty list, so that both are "managed, to empty".
+///
+/// # Errors
+/// Those of the list.
+pub fn null_is_empty<'de, T, D>(deserializer: D) -> Result<Option<Vec<T>>, D::Error>
+where
+    T: Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Some(
+        Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default(),
+    ))
+}
+
+/// Mends what the derived schema can't say. `nullable` stays only on the named fields of the spec, whose null
+/// means something: elsewhere the API server refuses an explicit null instead of it being read as absent.
+/// Number formats that Kubernetes does not know (`uint32`) go, for it warns of them.
+#[must_use]
+pub fn polished(mut crd: CustomResourceDefinition, nullable: &[&str]) -> CustomResourceDefinition {
+    for version in &mut crd.spec.versions {
+        if let Some(schema) = version
+            .schema
+            .as_mut()
+            .and_then(|schema| schema.open_api_v3_schema.as_mut())
+        {
+            polish(schema, nullable, "");
+        }
+    }
+    crd
+}
+
+fn polish(schema: &mut JSONSchemaProps, nullable: &[&str], name: &str) {
+    schema.nullable = nullable.contains(&name).then_some(true);
+    schema.format.take_if(|format| format.starts_with("uint"));
+    for (name, property) in schema.properties.iter_mut().flatten() {
+        polish(property, nullable, name);
+    }
+    if let Some(JSONSchemaPropsOrArray::Schema(item)) = &mut schema.items {
+        polish(item, nullable, "");
+    }
+}
+
+/// A rule that refuses text which is blank once authentik has stripped it.
+#[must_use]
+pub fn not_blank(field: &str) -> Rule {
+    Rule::new("self.trim() != ''").message(Message::Message(format!(
+        "{field} is blank; write at least one character that is not a space"
+    )))
+}
+
+/// A rule that refuses a list with duplicates.
+#[must_use]
+pub fn no_duplicates(field: &str) -> Rule {
+    Rule::new("self.all(x, self.exists_one(y, y == x))").message(Message::Message(format!(
+        "{field} holds an entry twice; list each once"
+    )))
+}

@@ -1,0 +1,150 @@
+//! The status of every stage kind, and the rules for conditions.
+
+use k8s_openapi::{
+    apimachinery::pkg::apis::meta::v1::{Condition, Time},
+    jiff::Timestamp,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What the operator last saw and did.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Ready`; and `Reconciling`, `Stalled` or `Suspended`, present only while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// The stage in authentik that this resource stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stage: Option<StageIdentity>,
+    /// Under `Observe`: what differs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<DriftedField>,
+    /// The Secrets last sent, one entry a secret field.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secrets: Vec<SentSecret>,
+    /// When and why authentik was last written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_change: Option<Change>,
+}
+
+/// A stage in authentik.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct StageIdentity {
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Its name.
+    pub name: String,
+    /// The URL of the server that holds it.
+    pub server: String,
+    /// True once this resource created the stage or took it over; absent while it only observes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub managed: bool,
+    /// The slugs of the flows that it is bound to, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flows: Vec<String>,
+}
+
+/// One difference between the spec and authentik.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct DriftedField {
+    /// The field of the spec.
+    pub field: String,
+    /// What the spec asks for, as JSON; `<secret>` for a secret.
+    pub wanted: String,
+    /// What authentik holds, as JSON; `<secret>` for a secret.
+    pub found: String,
+}
+
+/// Which Secret a secret field was last sent from. Never anything made from its data.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SentSecret {
+    /// The field of the spec.
+    pub field: String,
+    /// The Secret's name; absent when the field was emptied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The key in its data; absent when the field was emptied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The Secret's uid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// The Secret's resourceVersion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource_version: Option<String>,
+}
+
+/// A write to authentik.
+#[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+pub struct Change {
+    /// When authentik answered.
+    pub time: Time,
+    /// Why: `Created`, `Updated`, `DriftCorrected` or `Adopted`, as in the event.
+    pub reason: String,
+    /// The fields of the spec that were sent, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub fields: Vec<String>,
+}
+
+impl StageStatus {
+    /// The condition of this type, if it is present.
+    #[must_use]
+    pub fn condition(&self, type_: &str) -> Option<&Condition> {
+        condition(&self.conditions, type_)
+    }
+
+    /// The reason of the `Ready` condition, or nothing while there is none.
+    #[must_use]
+    pub fn ready_reason(&self) -> &str {
+        self.condition(super::conditions::READY)
+            .map_or("", |ready| ready.reason.as_str())
+    }
+}
+
+/// The condition of this type, if it is present.
+#[must_use]
+pub fn condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// Sets a condition in place. Its transition time moves only when its status does, as Kubernetes' API
+/// conventions ask.
+pub fn set_condition(
+    conditions: &mut Vec<Condition>,
+    type_: &str,
+    status: bool,
+    reason: &str,
+    message: &str,
+    generation: Option<i64>,
+) {
+    let status = if status { "True" } else { "False" };
+    let since = condition(conditions, type_)
+        .filter(|old| old.status == status)
+        .map_or_else(
+            || Time(Timestamp::now()),
+            |old| old.last_transition_time.clone(),
+        );
+    let new = Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message: message.to_owned(),
+        observed_generation: generation,
+        last_transition_time: since,
+    };
+    match conditions.iter_mut().find(|old| old.type_ == type_) {
+        Some(old) => *old = new,
+        None => conditions.push(new),
+    }
+}
+
+/// Removes a condition that is no longer true.
+pub fn without_condition(conditions: &mut Vec<Condition>, type_: &str) {
+    conditions.retain(|condition| condition.type_ != type_);
+}

@@ -1,0 +1,39 @@
+//! The command line: one file a subcommand.
+
+mod crds;
+mod run;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Kubernetes operator for authentik's authenticator validation and Duo stages.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the controller.
+    Run(run::Run),
+    /// Print the CRDs as YAML.
+    Crds(crds::Crds),
+}
+
+/// Parses the arguments and does what they say. Returns the process's exit code.
+pub async fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Run(run) => run.run().await,
+        Command::Crds(crds) => crds.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What becomes of the stage when its resource is deleted.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use kube::ResourceExt;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    failure::{Failure, Reason},
+    retry::Request,
+    server::Server,
+    stage::Run,
+};
+use crate::{
+    api::{DeletionPolicy, FINALIZER, ManagementPolicy, StageIdentity},
+    authentik::{Collection, UsedBy},
+    stages::{AuthenticatorValidateStage, StageKind},
+};
+
+impl<K: StageKind> Run<K> {
+    /// Applies the deletion policy and lets the resource go, or says why it can't.
+    pub(super) async fn delete(mut self, request: Request) -> Option<Duration> {
+        if !self
+            .resource
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == FINALIZER)
+        {
+            return None;
+        }
+        let result = match self.apply_deletion_policy().await {
+            Ok(true) => self.release().await,
+            // The connection has yet to be looked at.
+            Ok(false) => return None,
+            Err(failure) => Err(failure),
+        };
+        match result {
+            Ok(()) => {
+                self.publish().await;
+                None
+            }
+            Err(failure) => self.report(Err(explain(failure)), request).await,
+        }
+    }
+
+    /// Returns whether the stage has met its fate.
+    async fn apply_deletion_policy(&mut self) -> Result<bool, Failure> {
+        let common = self.resource.common();
+        let policy = common.deletion_policy.unwrap_or_default();
+        let leave = policy == DeletionPolicy::Orphan
+            || common.suspend == Some(true)
+            || common.management_policy == Some(ManagementPolicy::Observe);
+        let Some(stage) = self.status.stage.clone().filter(|stage| stage.managed) else {
+            return self.find_lost(leave).await;
+        };
+        if leave {
+            self.orphaned(&stage);
+            return Ok(true);
+        }
+        let Some(server) = self.server().await? else {
+            return Ok(false);
+        };
+        if server.url != stage.server {
+            self.orphaned(&stage);
+            return Ok(true);
+        }
+        if policy == DeletionPolicy::Delete {
+            unused::<K>(&server, stage.uuid).await?;
+        }
+        let was_there = server.delete(K::COLLECTION, stage.uuid).await?;
+        server.inventory.kind::<K>().wrote(stage.uuid, None);
+        server.inventory.stages.wrote(stage.uuid, None);
+        if was_there {
+            self.note(
+                "Deleted",
+                format!(
+                    "deleted stage {:?} ({}) on {}",
+                    stage.name, stage.uuid, stage.server
+                ),
+            );
+        }
+        Ok(true)
+    }
+
+    /// Nothing is recorded as this resource's own. All the same a stage may have been created whose answer or
+    /// whose record was lost; under a policy that deletes, it must not stay behind unseen.
+    async fn find_lost(&mut self, leave: bool) -> Result<bool, Failure> {
+        let uncertain = self
+            .ctx
+            .uncertain
+            .lock()
+            .expect("no panic while held")
+            .contains(&self.id);
+        if leave || !uncertain {
+            return Ok(true);
+        }
+        let Some(server) = self.server().await? else {
+            return Ok(false);
+        };
+        let Some(live) = self
+            .look_up(&server, &super::known::stage_name(&*self.resource))
+            .await?
+        else {
+            return Ok(true);
+        };
+        self.note(
+            "Orphaned",
+            format!(
+                "left stage {:?} ({}) on {}: whether this resource created it is not known",
+                live.name, live.uuid, server.url
+            ),
+        );
+        Ok(true)
+    }
+
+    fn orphaned(&mut self, stage: &StageIdentity) {
+        self.note(
+            "Orphaned",
+            format!(
+                "left stage {:?} ({}) on {}",
+                stage.name, stage.uuid, stage.server
+            ),
+        );
+    }
+
+    async fn release(&self) -> Result<(), Failure> {
+        let finalizers = self.resource.finalizers().iter();
+        self.set_finalizers(
+            finalizers
+                .filter(|finalizer| *finalizer != FINALIZER)
+                .cloned()
+                .collect(),
+        )
+        .await
+    }
+}
+
+/// Why the deletion waits, and how to get out.
+fn explain(failure: Failure) -> Failure {
+    if matches!(failure.reason, Reason::Stale | Reason::DeletionBlocked) {
+        return failure;
+    }
+    Failure {
+        message: format!(
+            "the deletion waits: {}; or set deletionPolicy: Orphan to leave the stage in authentik",
+            failure.message
+        ),
+        ..failure
+    }
+}
+
+/// Refuses when anything uses the stage: a flow, a user's device, or a validate stage that enrols through it.
+async fn unused<K: StageKind>(server: &Arc<Server>, uuid: Uuid) -> Result<(), Failure> {
+    let mut users = BTreeSet::new();
+    match server.used_by(K::COLLECTION, uuid).await {
+        Ok(used_by) => users.extend(used_by.iter().filter(|user| uses(user)).map(describe)),
+        // Gone already: nothing uses it.
+        Err(crate::authentik::Error::NotFound) => return Ok(()),
+        Err(error) => return Err(error.into()),
+    }
+    // A token that may not view bindings gets a list of users without them, and no error; this list is refused
+    // in that case.
+    let bindings = server
+        .list(Collection::BINDINGS, &[("stage", &uuid.to_string())])
+        .await;
+    match bindings {
+        Ok(bindings) if users.is_empty() => users.extend(bindings.iter().map(describe_binding)),
+        Ok(_) => {}
+        Err(crate::authentik::Error::Rejected { .. }) => {}
+        Err(error) => return Err(error.into()),
+    }
+    users.extend(enrolling(server, uuid).await?);
+    if users.is_empty() {
+        return Ok(());
+    }
+    let users = users.into_iter().collect::<Vec<_>>().join(", ");
+    Err(Failure::new(
+        Reason::DeletionBlocked,
+        format!(
+            "the stage is in use by {users}; take it out of there, or set deletionPolicy: Orphan to leave it or ForceDelete to delete it all the same"
+        ),
+    ))
+}
+
+/// A validate stage's own configuration stages are among its users, the wrong way round; a binding is named by
+/// its flow.
+fn uses(user: &UsedBy) -> bool {
+    !(user.app == "authentik_flows"
+        && matches!(user.model_name.as_str(), "stage" | "flowstagebinding"))
+}
+
+fn describe(user: &UsedBy) -> String {
+    match user.model_name.as_str() {
+        "flow" => user.name.clone(),
+        "duodevice" => format!("Duo device {:?}", user.name),
+        model => format!("{model} {:?}", user.name),
+    }
+}
+
+fn describe_binding(binding: &Value) -> String {
+    let flow = binding.get("target").and_then(Value::as_str).unwrap_or("?");
+    format!("a binding to flow {flow}")
+}
+
+/// The validate stages that use this one for configuration, which `used_by/` does not list.
+async fn enrolling(server: &Arc<Server>, uuid: Uuid) -> Result<Vec<String>, Failure> {
+    let list = server.inventory.kind::<AuthenticatorValidateStage>();
+    let read = list.at_most(Duration::ZERO, server.client()).await;
+    server.learn(
+        AuthenticatorValidateStage::COLLECTION,
+        &reqwest::Method::GET,
+        read,
+    )?;
+    let wanted = uuid.to_string();
+    let users = list.filter(|stage| {
+        let stages = stage
+            .fields
+            .get("configuration_stages")
+            .and_then(Value::as_array);
+        stage.uuid != uuid
+            && stages
+                .is_some_and(|stages| stages.iter().any(|stage| stage.as_str() == Some(&wanted)))
+    });
+    Ok(users
+        .iter()
+        .map(|stage| format!("validation stage {:?}", stage.name))
+        .collect())
+}

@@ -1,0 +1,110 @@
+//! Who depends on what, so that a change reaches everything that waits for it at once.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::Hash,
+    sync::Mutex,
+};
+
+use crate::{api::ConnectionKind, stages::ResourceId};
+
+/// Names a connection; a cluster connection has no namespace.
+#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct ConnectionKey {
+    /// The connection's kind.
+    pub kind: ConnectionKind,
+    /// Its namespace, empty for a cluster connection.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ConnectionKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {}", self.kind, self.name)
+    }
+}
+
+/// Something that a resource may depend on.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub enum Dependency {
+    /// A connection.
+    Connection(ConnectionKey),
+    /// A Secret, by namespace and name.
+    Secret(String, String),
+    /// Another resource of this operator.
+    Resource(ResourceId),
+    /// A namespace's labels.
+    Namespace(String),
+}
+
+#[derive(Debug)]
+struct Inner<Id> {
+    by_dependency: HashMap<Dependency, HashSet<Id>>,
+    by_dependent: HashMap<Id, HashSet<Dependency>>,
+}
+
+/// Dependencies and their dependents.
+#[derive(Debug)]
+pub struct Dependents<Id>(Mutex<Inner<Id>>);
+
+impl<Id> Default for Dependents<Id> {
+    fn default() -> Self {
+        Self(Mutex::new(Inner {
+            by_dependency: HashMap::new(),
+            by_dependent: HashMap::new(),
+        }))
+    }
+}
+
+impl<Id: Clone + Eq + Hash> Dependents<Id> {
+    /// Notes all that this one depends on, in place of what it depended on before. To be called before the
+    /// dependencies are looked at, so that no change falls between the look and the note.
+    pub fn set(&self, id: &Id, dependencies: HashSet<Dependency>) {
+        let mut inner = self.0.lock().expect("no panic while held");
+        if inner.by_dependent.get(id) == Some(&dependencies) {
+            return;
+        }
+        inner.remove(id);
+        for dependency in &dependencies {
+            inner
+                .by_dependency
+                .entry(dependency.clone())
+                .or_default()
+                .insert(id.clone());
+        }
+        if !dependencies.is_empty() {
+            inner.by_dependent.insert(id.clone(), dependencies);
+        }
+    }
+
+    /// The dependent is gone.
+    pub fn forget(&self, id: &Id) {
+        self.0.lock().expect("no panic while held").remove(id);
+    }
+
+    /// Everything that depends on this.
+    pub fn of(&self, dependency: &Dependency) -> Vec<Id> {
+        let inner = self.0.lock().expect("no panic while held");
+        inner
+            .by_dependency
+            .get(dependency)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+}
+
+impl<Id: Eq + Hash> Inner<Id> {
+    fn remove(&mut self, id: &Id) {
+        for dependency in self.by_dependent.remove(id).into_iter().flatten() {
+            if let Some(ids) = self.by_dependency.get_mut(&dependency) {
+                ids.remove(id);
+                if ids.is_empty() {
+                    self.by_dependency.remove(&dependency);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Kubernetes events. kube's own recorder counts events by their reason alone and keeps the first one's text;
+//! here two texts are two events, and only the very same event is counted up.
+
+use std::{
+    collections::HashMap,
+    sync::Mutex,
+    time::{Duration, Instant},
+};
+
+use k8s_openapi::{
+    api::{
+        core::v1::ObjectReference,
+        events::v1::{Event, EventSeries},
+    },
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{
+    Api, Client,
+    api::{Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+
+use crate::api::MANAGER;
+
+/// How long the same event is counted up rather than written anew; Kubernetes forgets events after an hour.
+const SERIES: Duration = Duration::from_secs(30 * 60);
+/// The most characters of a note that Kubernetes takes.
+const LONGEST_NOTE: usize = 1024;
+
+/// An event to publish.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub struct Note {
+    /// Whether it warns.
+    pub warning: bool,
+    /// Its reason, in CamelCase.
+    pub reason: &'static str,
+    /// Its text.
+    pub text: String,
+}
+
+struct Published {
+    name: String,
+    count: i32,
+    at: Instant,
+}
+
+/// Publishes events.
+pub struct Events {
+    client: Client,
+    published: Mutex<HashMap<(String, Note), Published>>,
+}
+
+impl Events {
+    /// A publisher that has published nothing.
+    #[must_use]
+    pub fn new(client: Client) -> Self {
+        Self {
+            client,
+            published: Mutex::default(),
+        }
+    }
+
+    /// Publishes an event about this object. A failure is logged: no event is worth a failed reconcile.
+    pub async fn publish(&self, about: &ObjectReference, note: Note) {
+        let key = (about.uid.clone().unwrap_or_default(), note);
+        let namespace = about.namespace.as_deref().unwrap_or("default");
+        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let written = match self.counted_up(&key) {
+            Some((name, count)) => count_up(&events, &name, count).await,
+            None => Err(None),
+        };
+        let written = match written {
+            Ok(name) => Ok(name),
+            // The counted event is gone, or there was none.
+            Err(None) => create(&events, about, &key.1).await,
+            Err(Some(error)) => Err(error),
+        };
+        match written {
+            Ok(name) => self.remember(key, name),
+            Err(error) => tracing::warn!(reason = key.1.reason, %error, "event not published"),
+        }
+    }
+
+    fn counted_up(&self, key: &(String, Note)) -> Option<(String, i32)> {
+        let mut published = self.published.lock().expect("no panic while held");
+        published.retain(|_, published| published.at.elapsed() < SERIES);
+        published
+            .get(key)
+            .map(|published| (published.name.clone(), published.count + 1))
+    }
+
+    fn remember(&self, key: (String, Note), name: String) {
+        let mut published = self.published.lock().expect("no panic while held");
+        let entry = published.entry(key).or_insert(Published {
+            name: name.clone(),
+            count: 0,
+            at: Instant::now(),
+        });
+        entry.count = if entry.name == name {
+            entry.count + 1
+        } else {
+            1
+        };
+        entry.name = name;
+        entry.at = Instant::now();
+    }
+}
+
+async fn count_up(
+    events: &Api<Event>,
+    name: &str,
+    count: i32,
+) -> Result<String, Option<kube::Error>> {
+    let series = EventSeries {
+        count,
+        last_observed_time: MicroTime(Timestamp::now()),
+    };
+    let patch = Patch::Merge(json!({ "series": series }));
+    match events.patch(name, &PatchParams::default(), &patch).await {
+        Ok(_) => Ok(name.to_owned()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Err(None),
+        Err(error) => Err(Some(error)),
+    }
+}
+
+async fn create(
+    events: &Api<Event>,
+    about: &ObjectReference,
+    note: &Note,
+) -> Result<String, kube::Error> {
+    let now = Timestamp::now();
+    let name = format!(
+        "{}.{:x}",
+        about.name.as_deref().unwrap_or(MANAGER),
+        now.as_nanosecond()
+    );
+    let event = Event {
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            namespace: Some(
+                about
+                    .namespace
+                    .clone()
+                    .unwrap_or_else(|| "default".to_owned()),
+            ),
+            ..ObjectMeta::default()
+        },
+        action: Some("Reconcile".to_owned()),
+        event_time: Some(MicroTime(now)),
+        note: Some(note.text.chars().take(LONGEST_NOTE).collect()),
+        reason: Some(note.reason.to_owned()),
+        regarding: Some(about.clone()),
+        reporting_controller: Some(MANAGER.to_owned()),
+        reporting_instance: Some(MANAGER.to_owned()),
+        type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
+        ..Event::default()
+    };
+    events.create(&PostParams::default(), &event).await?;
+    Ok(name)
+}

@@ -1,0 +1,251 @@
+//! What is known of every resource of every stage kind, whatever its kind: who claims which stage, and which
+//! stage a resource stands for. Kept current by the watches and by our own status writes.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Mutex,
+};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use uuid::Uuid;
+
+use crate::{
+    api::{ConnectionReference, StageIdentity, StageStatus},
+    stages::{ResourceId, StageKind},
+};
+
+/// One resource.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// When it was created; the older of two has the better claim.
+    pub created: Option<Timestamp>,
+    /// The name that it wants its stage to have.
+    pub name: String,
+    /// The connection that it names.
+    pub connection: Option<ConnectionReference>,
+    /// What it stands for.
+    pub stage: Option<StageIdentity>,
+    /// The generation that was last found in sync.
+    pub in_sync: Option<i64>,
+}
+
+/// A status that was written and that the watch may not have shown yet.
+#[derive(Debug)]
+struct Fresh {
+    resource_version: u64,
+    status: StageStatus,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    resources: HashMap<ResourceId, Known>,
+    names: HashMap<String, BTreeSet<ResourceId>>,
+    uuids: HashMap<Uuid, BTreeSet<ResourceId>>,
+    fresh: HashMap<ResourceId, Fresh>,
+}
+
+/// All resources of all stage kinds.
+#[derive(Debug, Default)]
+pub struct Resources(Mutex<Inner>);
+
+/// The name that a resource wants its stage to have: authentik strips names, so does this.
+pub fn stage_name<K: StageKind>(resource: &K) -> String {
+    let name = resource.common().name.as_deref().map(str::trim);
+    name.map_or_else(|| resource.name_any(), str::to_owned)
+}
+
+impl Resources {
+    /// Notes what a watch shows.
+    pub fn seen<K: StageKind>(&self, resource: &K) {
+        let id = ResourceId::of(resource);
+        let status = self.latest_status(resource);
+        let mut inner = self.lock();
+        let in_sync = synced_generation(&status).or_else(|| inner.resources.get(&id)?.in_sync);
+        let known = Known {
+            created: resource.creation_timestamp().map(|time| time.0),
+            name: stage_name(resource),
+            connection: resource.common().connection_ref.clone(),
+            stage: status.stage,
+            in_sync,
+        };
+        inner.put(id, known);
+    }
+
+    /// Notes a status that was written, until the watch shows it or a newer one.
+    pub fn wrote(&self, id: &ResourceId, resource_version: Option<&str>, status: StageStatus) {
+        let mut inner = self.lock();
+        if let Some(mut known) = inner.resources.get(id).cloned() {
+            known.stage.clone_from(&status.stage);
+            known.in_sync = synced_generation(&status).or(known.in_sync);
+            inner.put(id.clone(), known);
+        }
+        if let Some(resource_version) = resource_version.and_then(|version| version.parse().ok()) {
+            inner.fresh.insert(
+                id.clone(),
+                Fresh {
+                    resource_version,
+                    status,
+                },
+            );
+        }
+    }
+
+    /// The resource's status: what the watch shows or, where that lags behind, what was written.
+    pub fn latest_status<K: StageKind>(&self, resource: &K) -> StageStatus {
+        let id = ResourceId::of(resource);
+        let mut inner = self.lock();
+        let shown = resource
+            .resource_version()
+            .and_then(|version| version.parse::<u64>().ok());
+        match inner.fresh.get(&id) {
+            Some(fresh) if shown.is_some_and(|shown| shown < fresh.resource_version) => {
+                fresh.status.clone()
+            }
+            Some(_) => {
+                inner.fresh.remove(&id);
+                resource.status().cloned().unwrap_or_default()
+            }
+            None => resource.status().cloned().unwrap_or_default(),
+        }
+    }
+
+    /// The resource is gone. Returns those that wanted what it had.
+    pub fn forget(&self, id: &ResourceId) -> Vec<ResourceId> {
+        let mut inner = self.lock();
+        inner.fresh.remove(id);
+        let Some(known) = inner.remove(id) else {
+            return Vec::new();
+        };
+        inner.rivals(id, &known)
+    }
+
+    /// What is known of this resource.
+    pub fn get(&self, id: &ResourceId) -> Option<Known> {
+        self.lock().resources.get(id).cloned()
+    }
+
+    /// Every resource of this kind in these namespaces (none: all), to find those that have gone unseen.
+    pub fn ids(&self, kind: &str, namespace: Option<&str>) -> Vec<ResourceId> {
+        let inner = self.lock();
+        let ids = inner.resources.keys();
+        ids.filter(|id| {
+            id.kind == kind && namespace.is_none_or(|namespace| id.namespace == namespace)
+        })
+        .cloned()
+        .collect()
+    }
+
+    /// Every other resource that wants this name or stands for one of these stages, on any server.
+    pub fn claimants(
+        &self,
+        id: &ResourceId,
+        name: &str,
+        uuids: &[Uuid],
+    ) -> Vec<(ResourceId, Known)> {
+        let inner = self.lock();
+        let by_uuid = uuids.iter().filter_map(|uuid| inner.uuids.get(uuid));
+        let ids: BTreeSet<_> = inner
+            .names
+            .get(name)
+            .into_iter()
+            .chain(by_uuid)
+            .flatten()
+            .collect();
+        ids.into_iter()
+            .filter(|other| *other != id)
+            .filter_map(|other| Some((other.clone(), inner.resources.get(other)?.clone())))
+            .collect()
+    }
+
+    /// Every resource that has to do with this stage: by its UUID, or by wanting its name.
+    pub fn concerned(&self, uuid: Uuid, name: &str) -> Vec<ResourceId> {
+        let inner = self.lock();
+        let ids = inner
+            .uuids
+            .get(&uuid)
+            .into_iter()
+            .chain(inner.names.get(name));
+        ids.flatten().cloned().collect()
+    }
+
+    /// Every resource that wants what this one wants or has.
+    pub fn rivals(&self, id: &ResourceId) -> Vec<ResourceId> {
+        let inner = self.lock();
+        inner
+            .resources
+            .get(id)
+            .map(|known| inner.rivals(id, known))
+            .unwrap_or_default()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.0.lock().expect("no panic while held")
+    }
+}
+
+/// The generation of which this status says that it is in sync.
+fn synced_generation(status: &StageStatus) -> Option<i64> {
+    status
+        .observed_generation
+        .filter(|_| status.ready_reason() == "InSync")
+}
+
+impl Inner {
+    fn put(&mut self, id: ResourceId, known: Known) {
+        self.remove(&id);
+        for name in names(&known) {
+            self.names
+                .entry(name.to_owned())
+                .or_default()
+                .insert(id.clone());
+        }
+        if let Some(stage) = &known.stage {
+            self.uuids.entry(stage.uuid).or_default().insert(id.clone());
+        }
+        self.resources.insert(id, known);
+    }
+
+    fn remove(&mut self, id: &ResourceId) -> Option<Known> {
+        let known = self.resources.remove(id)?;
+        for name in names(&known) {
+            remove_from(&mut self.names, name, id);
+        }
+        if let Some(stage) = &known.stage {
+            remove_from(&mut self.uuids, &stage.uuid, id);
+        }
+        Some(known)
+    }
+
+    fn rivals(&self, id: &ResourceId, known: &Known) -> Vec<ResourceId> {
+        let by_uuid = known
+            .stage
+            .as_ref()
+            .and_then(|stage| self.uuids.get(&stage.uuid));
+        let by_name = names(known).filter_map(|name| self.names.get(name));
+        let ids: BTreeSet<_> = by_uuid.into_iter().chain(by_name).flatten().collect();
+        ids.into_iter()
+            .filter(|other| *other != id)
+            .cloned()
+            .collect()
+    }
+}
+
+/// The name that it wants and, while a rename is under way, the name that it still holds.
+fn names(known: &Known) -> impl Iterator<Item = &str> {
+    let held = known.stage.as_ref().map(|stage| stage.name.as_str());
+    std::iter::once(known.name.as_str()).chain(held.filter(|held| *held != known.name))
+}
+
+fn remove_from<Q, T>(index: &mut HashMap<T, BTreeSet<ResourceId>>, key: &Q, id: &ResourceId)
+where
+    T: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
+    Q: Eq + std::hash::Hash + ?Sized,
+{
+    if let Some(ids) = index.get_mut(key) {
+        ids.remove(id);
+        if ids.is_empty() {
+            index.remove(key);
+        }
+    }
+}

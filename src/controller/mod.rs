@@ -1,0 +1,283 @@
+//! The controller: watches Kubernetes, keeps each authentik server's inventory, and brings the two together.
+
+pub mod connections;
+mod context;
+mod delete;
+mod dependents;
+mod events;
+mod failure;
+mod inventory;
+mod known;
+mod report;
+mod resolve;
+mod retry;
+mod secrets;
+mod server;
+mod stage;
+mod watch;
+
+use std::{future::Future, sync::Arc};
+
+use futures::{
+    FutureExt, StreamExt,
+    future::{BoxFuture, Shared},
+    stream::FuturesUnordered,
+};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Client, ResourceExt,
+    core::{DeserializeGuard, PartialObjectMeta},
+};
+
+use self::{
+    connections::{Connection, key_of, kind_name},
+    context::{Context, Id},
+    dependents::{ConnectionKey, Dependency},
+    watch::{Hooks, control, follow},
+};
+use crate::{
+    api::{AuthentikConnection, ClusterAuthentikConnection, ConnectionKind},
+    stages::{ForEachKind, ResourceId, StageKind, for_each_kind},
+};
+
+/// What the controller watches.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The namespaces whose resources are reconciled; none: all.
+    pub namespaces: Vec<String>,
+}
+
+type Stop = Shared<BoxFuture<'static, ()>>;
+type Task = BoxFuture<'static, ()>;
+
+/// Runs the controller until `stop`, then ends once the reconciles under way have.
+pub async fn run(
+    client: Client,
+    options: Options,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let scopes: Vec<_> = match options.namespaces.as_slice() {
+        [] => vec![None],
+        namespaces => namespaces.iter().cloned().map(Some).collect(),
+    };
+    let mut count = Count(0);
+    for_each_kind(&mut count);
+    // Each scope has one watch a stage kind, one of connections and one of Secrets; cluster connections and
+    // namespaces have one each.
+    let ctx = Context::new(client, options.namespaces, scopes.len() * (count.0 + 2) + 2);
+    let mut tasks = Tasks {
+        ctx,
+        stop: stop.boxed().shared(),
+        namespace: None,
+        running: Vec::new(),
+    };
+    tasks.namespaces();
+    tasks.connections::<ClusterAuthentikConnection>(Api::all(tasks.ctx.client.clone()), true);
+    for scope in scopes {
+        tasks.namespace = scope;
+        tasks.secrets();
+        tasks.connections::<AuthentikConnection>(tasks.api(), false);
+        for_each_kind(&mut tasks);
+    }
+    let mut running: FuturesUnordered<_> = tasks.running.into_iter().map(tokio::spawn).collect();
+    while running.next().await.is_some() {}
+}
+
+struct Count(usize);
+
+impl ForEachKind for Count {
+    fn kind<K: StageKind>(&mut self) {
+        self.0 += 1;
+    }
+}
+
+/// Everything that runs until the end, while it is put together.
+struct Tasks {
+    ctx: Arc<Context>,
+    stop: Stop,
+    namespace: Option<String>,
+    running: Vec<Task>,
+}
+
+impl ForEachKind for Tasks {
+    fn kind<K: StageKind>(&mut self) {
+        let hooks = Hooks::<DeserializeGuard<K>> {
+            seen: |ctx, guard| {
+                if let Ok(resource) = &guard.0 {
+                    seen(ctx, resource);
+                }
+            },
+            gone: |ctx, namespace, name| {
+                ctx.forget(&ResourceId {
+                    kind: K::KIND,
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                });
+            },
+            known: |ctx, namespace| {
+                let ids = ctx.resources.ids(K::KIND, namespace).into_iter();
+                ids.map(|id| (id.namespace, id.name)).collect()
+            },
+            optional: false,
+        };
+        let queue = self.ctx.open_queue(K::KIND, self.namespace.clone());
+        let reconcile = |ctx: Arc<Context>, guard: Arc<DeserializeGuard<K>>| {
+            reconcile_stage(ctx, guard).boxed()
+        };
+        self.running.push(
+            control(
+                self.ctx.clone(),
+                self.api(),
+                hooks,
+                self.namespace.clone(),
+                queue,
+                reconcile,
+                self.stop.clone(),
+            )
+            .boxed(),
+        );
+    }
+}
+
+/// Notes a resource, and lets those look again that wanted or had what it wanted or has.
+fn seen<K: StageKind>(ctx: &Context, resource: &K) {
+    let id = ResourceId::of(resource);
+    let before = ctx.resources.rivals(&id);
+    ctx.resources.seen(resource);
+    let after = ctx.resources.rivals(&id);
+    ctx.due(before.into_iter().chain(after).collect());
+}
+
+async fn reconcile_stage<K: StageKind>(
+    ctx: Arc<Context>,
+    guard: Arc<DeserializeGuard<K>>,
+) -> Option<std::time::Duration> {
+    match &guard.0 {
+        Ok(resource) => stage::reconcile(ctx, Arc::new(resource.clone())).await,
+        Err(invalid) => {
+            report::unreadable::<K>(&ctx, &invalid.metadata, &invalid.error).await;
+            None
+        }
+    }
+}
+
+impl Tasks {
+    fn api<T>(&self) -> Api<T>
+    where
+        T: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        let client = self.ctx.client.clone();
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        }
+    }
+
+    fn connections<C: Connection>(&mut self, api: Api<C>, optional: bool) {
+        let hooks = Hooks::<C> {
+            seen: |ctx, connection| ctx.connections.exists(key_of(connection)),
+            gone: |ctx, namespace, name| {
+                let key = ConnectionKey {
+                    kind: C::KIND,
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                };
+                ctx.connections.forget(&key);
+                ctx.dependents.forget(&Id::Connection(key.clone()));
+                ctx.changed(&Dependency::Connection(key));
+            },
+            known: |ctx, namespace| {
+                let keys = ctx.connections.keys(C::KIND, namespace).into_iter();
+                keys.map(|key| (key.namespace, key.name)).collect()
+            },
+            optional,
+        };
+        // A cluster connection's queue takes what has no namespace.
+        let scope = match C::KIND {
+            ConnectionKind::ClusterAuthentikConnection => None,
+            ConnectionKind::AuthentikConnection => self.namespace.clone(),
+        };
+        let queue = self.ctx.open_queue(kind_name(C::KIND), scope.clone());
+        let reconcile = |ctx: Arc<Context>, connection: Arc<C>| {
+            async move {
+                ctx.synced().await;
+                Some(connections::reconcile(ctx, connection).await)
+            }
+            .boxed()
+        };
+        self.running.push(
+            control(
+                self.ctx.clone(),
+                api,
+                hooks,
+                scope,
+                queue,
+                reconcile,
+                self.stop.clone(),
+            )
+            .boxed(),
+        );
+    }
+
+    fn secrets(&mut self) {
+        let hooks = Hooks::<PartialObjectMeta<Secret>> {
+            seen: |ctx, secret| {
+                let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+                let (uid, version) = (
+                    secret.uid().unwrap_or_default(),
+                    secret.resource_version().unwrap_or_default(),
+                );
+                if ctx.secrets.seen(&namespace, &name, uid, version) {
+                    ctx.changed(&Dependency::Secret(namespace, name));
+                }
+            },
+            gone: |ctx, namespace, name| {
+                ctx.secrets.forget(namespace, name);
+                ctx.changed(&Dependency::Secret(namespace.to_owned(), name.to_owned()));
+            },
+            known: |ctx, namespace| ctx.secrets.keys(namespace),
+            optional: false,
+        };
+        self.follow(self.api(), hooks);
+    }
+
+    fn namespaces(&mut self) {
+        let hooks = Hooks::<PartialObjectMeta<Namespace>> {
+            seen: |ctx, namespace| {
+                let labels = namespace.labels().clone();
+                let mut namespaces = ctx.namespaces.write().expect("no panic while held");
+                let old = namespaces.insert(namespace.name_any(), labels.clone());
+                drop(namespaces);
+                if old.as_ref() != Some(&labels) {
+                    ctx.changed(&Dependency::Namespace(namespace.name_any()));
+                }
+            },
+            gone: |ctx, _, name| {
+                ctx.namespaces
+                    .write()
+                    .expect("no panic while held")
+                    .remove(name);
+            },
+            known: |ctx, _| {
+                let namespaces = ctx.namespaces.read().expect("no panic while held");
+                namespaces
+                    .keys()
+                    .map(|name| (String::new(), name.clone()))
+                    .collect()
+            },
+            optional: true,
+        };
+        self.follow(Api::all(self.ctx.client.clone()), hooks);
+    }
+
+    fn follow<T: watch::Watchable>(&mut self, api: Api<T>, hooks: Hooks<T>) {
+        let task = follow(
+            self.ctx.clone(),
+            api,
+            hooks,
+            self.namespace.clone(),
+            self.stop.clone(),
+        );
+        self.running.push(task.boxed());
+    }
+}

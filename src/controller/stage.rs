@@ -1,0 +1,804 @@
+//! The reconcile of a stage: observe, resolve, diff, act, report.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+use kube::{
+    Api, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use secrecy::ExposeSecret;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::{
+    connections::Found,
+    context::{Context, Id, Ignored},
+    dependents::Dependency,
+    events::Note,
+    failure::{Failure, Reason},
+    inventory::List,
+    known::Known,
+    resolve::{Resolver, dependencies, secret_keys},
+    retry::Request,
+    server::Server,
+};
+use crate::{
+    api::{
+        AdoptionPolicy, Change, FINALIZER, MANAGER, ManagementPolicy, RECONCILE_ANNOTATION,
+        SentSecret, StageIdentity, StageStatus,
+    },
+    authentik::{self, Collection, versions},
+    plan::{self, Desired, Diff, Fields, Live, SecretVersion},
+    stages::{Field, NAME, ResourceId, StageKind},
+};
+
+/// How often one reconcile looks again at what its own writes made of a stage.
+const ROUNDS: usize = 3;
+
+/// One reconcile of one resource: what it works on and what it has achieved so far, which is reported
+/// however it ends.
+pub struct Run<K> {
+    pub(super) ctx: Arc<Context>,
+    pub(super) resource: Arc<K>,
+    pub(super) id: ResourceId,
+    /// The status as it was, and as it will be.
+    pub(super) before: StageStatus,
+    pub(super) status: StageStatus,
+    pub(super) notes: Vec<Note>,
+    /// The resync interval of the connection, once it is known.
+    pub(super) resync: Duration,
+}
+
+/// What a stage-level reconcile found, beside what it noted in the status.
+#[derive(Debug, Eq, PartialEq)]
+pub enum Done {
+    /// authentik holds what the resource says.
+    InSync,
+    /// It does not, and the resource only observes.
+    Drifted,
+    /// The connection is about to be looked at; nothing is known yet.
+    Pending,
+}
+
+/// Reconciles one resource. Returns when it is next due by itself, if at all: a resource in sync waits for the
+/// inventory's refresh, which tells it what has changed.
+pub async fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>) -> Option<Duration> {
+    ctx.synced().await;
+    let run = Run::new(ctx, resource);
+    let request = run.request();
+    let id = Id::Stage(run.id.clone());
+    if let Some(wait) = run.ctx.retries.wait(&id, &request) {
+        return Some(wait);
+    }
+    if run.resource.meta().deletion_timestamp.is_some() {
+        return run.delete(request).await;
+    }
+    if run.resource.common().suspend == Some(true) {
+        return run.suspended().await;
+    }
+    run.sync_and_report(request).await
+}
+
+impl<K: StageKind> Run<K> {
+    fn new(ctx: Arc<Context>, resource: Arc<K>) -> Self {
+        let before = ctx.resources.latest_status(&*resource);
+        Self {
+            id: ResourceId::of(&*resource),
+            status: before.clone(),
+            before,
+            notes: Vec::new(),
+            resync: Context::default_resync(),
+            ctx,
+            resource,
+        }
+    }
+
+    fn request(&self) -> Request {
+        Request {
+            generation: self.resource.meta().generation,
+            requested_at: self
+                .resource
+                .annotations()
+                .get(RECONCILE_ANNOTATION)
+                .cloned(),
+            deleting: self.resource.meta().deletion_timestamp.is_some(),
+        }
+    }
+
+    pub(super) fn api(&self) -> Api<K> {
+        Api::namespaced(self.ctx.client.clone(), &self.id.namespace)
+    }
+
+    pub(super) fn note(&mut self, reason: &'static str, text: String) {
+        self.notes.push(Note {
+            warning: false,
+            reason,
+            text,
+        });
+    }
+
+    fn observes(&self) -> bool {
+        self.resource.common().management_policy == Some(ManagementPolicy::Observe)
+    }
+
+    async fn sync_and_report(mut self, request: Request) -> Option<Duration> {
+        let result = self.sync().await;
+        if result == Ok(Done::Pending) {
+            return None;
+        }
+        self.report(result, request).await
+    }
+
+    /// The steps, one a line.
+    async fn sync(&mut self) -> Result<Done, Failure> {
+        let Some(server) = self.server().await? else {
+            return Ok(Done::Pending);
+        };
+        self.move_to(&server);
+        let live = self.observe(&server).await?;
+        self.claim(&server, live.as_deref())?;
+        let desired = Resolver::new(&self.ctx, &server, &self.id.namespace)
+            .desired(&*self.resource)
+            .await?;
+        if self.observes() {
+            return self.compare(&server, &desired, live);
+        }
+        self.status.drift.clear();
+        self.finalize().await?;
+        let live = match live {
+            Some(live) => self.adopt(&server, &desired, live)?,
+            None => self.create(&server, &desired).await?,
+        };
+        self.update(&server, &desired, live).await?;
+        Ok(Done::InSync)
+    }
+
+    /// The server, once it answers; nothing while its connection has yet to be looked at.
+    pub(super) async fn server(&mut self) -> Result<Option<Arc<Server>>, Failure> {
+        let id = Id::Stage(self.id.clone());
+        self.ctx
+            .dependents
+            .set(&id, dependencies(&*self.resource, &self.id.namespace));
+        let reference = self.resource.common().connection_ref.as_ref();
+        match self
+            .ctx
+            .connections
+            .find(&self.ctx, &self.id.namespace, reference)?
+        {
+            Found::Pending => Ok(None),
+            Found::Server(server) => {
+                self.resync = server.resync;
+                server.ready().await?;
+                Ok(Some(server))
+            }
+        }
+    }
+
+    /// Forgets the stage of another server: it is left there.
+    fn move_to(&mut self, server: &Server) {
+        let Some(old) = self
+            .status
+            .stage
+            .take_if(|stage| stage.server != server.url)
+        else {
+            return;
+        };
+        self.status.secrets.clear();
+        self.status.drift.clear();
+        if old.managed {
+            self.note(
+                "Orphaned",
+                format!(
+                    "left stage {:?} ({}) on {}, for the resource now stands for one on {}",
+                    old.name, old.uuid, old.server, server.url
+                ),
+            );
+        }
+    }
+
+    /// The live stage: by its recorded UUID or, where that is gone, by its name.
+    async fn observe(&mut self, server: &Server) -> Result<Option<Arc<Live>>, Failure> {
+        let list = self.list(server).await?;
+        let name = super::known::stage_name(&*self.resource);
+        let uncertain = self
+            .ctx
+            .uncertain
+            .lock()
+            .expect("no panic while held")
+            .contains(&self.id);
+        if let Some(recorded) = self.status.stage.clone().filter(|stage| stage.managed) {
+            if let Some(live) = list.get(recorded.uuid).filter(|_| !uncertain) {
+                return Ok(Some(live));
+            }
+            // A list that was read while others wrote may lack a row: ask before taking it for gone.
+            if let Some(answer) = server
+                .get(K::COLLECTION, &recorded.uuid.to_string())
+                .await?
+            {
+                self.certain();
+                return Ok(Some(self.wrote(server, answer)?));
+            }
+            list.wrote(recorded.uuid, None);
+            tracing::info!(resource = %self.id, uuid = %recorded.uuid, "stage is gone from authentik");
+            self.status.stage = None;
+            self.status.secrets.clear();
+        }
+        if uncertain || self.before.ready_reason() == Reason::NameConflict.as_str() {
+            // A write may have come through, or the name may have become free.
+            self.look_up(server, &name).await?;
+            self.certain();
+        }
+        Ok(list.labelled(&name).into_iter().next())
+    }
+
+    /// Nothing is known of a write's outcome: the inventory is not to be trusted before authentik is asked.
+    fn uncertain(&self) {
+        self.ctx
+            .uncertain
+            .lock()
+            .expect("no panic while held")
+            .insert(self.id.clone());
+    }
+
+    fn certain(&self) {
+        self.ctx
+            .uncertain
+            .lock()
+            .expect("no panic while held")
+            .remove(&self.id);
+    }
+
+    async fn list(&self, server: &Server) -> Result<Arc<List<Live>>, Failure> {
+        let list = server.inventory.kind::<K>();
+        // The connection refreshes it; here it is read only where it never was.
+        let read = list.at_most(Duration::MAX, server.client()).await;
+        server.learn(K::COLLECTION, &reqwest::Method::GET, read)?;
+        Ok(list)
+    }
+
+    /// Asks authentik itself for the stage of this name and notes what it says in the inventory.
+    pub(super) async fn look_up(
+        &self,
+        server: &Server,
+        name: &str,
+    ) -> Result<Option<Arc<Live>>, Failure> {
+        let rows = server.list(K::COLLECTION, &[("name", name)]).await?;
+        let list = server.inventory.kind::<K>();
+        let mut found = None;
+        for row in rows {
+            let live = self.wrote(server, row)?;
+            if live.name == name {
+                found = Some(live);
+            }
+        }
+        if found.is_none() {
+            for stale in list.labelled(name) {
+                list.wrote(stale.uuid, None);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Notes in the inventory what authentik answered.
+    fn wrote(&self, server: &Server, answer: Value) -> Result<Arc<Live>, Failure> {
+        let live = Live::read::<K>(answer).map_err(|_| {
+            Failure::new(
+                Reason::AuthentikUnavailable,
+                "authentik's answer is no stage: check the connection's url and what stands before authentik",
+            )
+        })?;
+        let live = Arc::new(live);
+        server
+            .inventory
+            .kind::<K>()
+            .wrote(live.uuid, Some(live.clone()));
+        Ok(live)
+    }
+
+    /// Refuses when another resource has the better claim: it manages the stage already or, where that does
+    /// not decide, is older.
+    fn claim(&self, server: &Server, live: Option<&Live>) -> Result<(), Failure> {
+        let Some(own) = self.ctx.resources.get(&self.id) else {
+            return Ok(());
+        };
+        let uuids: Vec<Uuid> = live.iter().map(|live| live.uuid).collect();
+        let target = live.map(|live| live.uuid);
+        let rank = |id: &ResourceId, known: &Known| {
+            let holds = known.stage.as_ref().is_some_and(|stage| {
+                stage.managed && stage.server == server.url && Some(stage.uuid) == target
+            });
+            (!holds, known.created, id.clone())
+        };
+        let mut own = own;
+        own.stage.clone_from(&self.status.stage);
+        let own_rank = rank(&self.id, &own);
+        let others = self.ctx.resources.claimants(&self.id, &own.name, &uuids);
+        let holder = others
+            .into_iter()
+            .filter(|(id, known)| self.on_server(id, known, server))
+            .filter(|(id, known)| rank(id, known) < own_rank)
+            .map(|(id, _)| id)
+            .min();
+        match holder {
+            None => Ok(()),
+            Some(holder) => Err(Failure::new(
+                Reason::NameConflict,
+                format!(
+                    "the stage named {:?} on {} belongs to {holder}; delete one of the two resources or give this one another spec.name",
+                    own.name, server.url
+                ),
+            )),
+        }
+    }
+
+    fn on_server(&self, id: &ResourceId, known: &Known, server: &Server) -> bool {
+        let url = self
+            .ctx
+            .connections
+            .url_for(&id.namespace, known.connection.as_ref());
+        url.or_else(|| known.stage.as_ref().map(|stage| stage.server.clone()))
+            .is_some_and(|url| url == server.url)
+    }
+
+    /// Under `Observe`: reports the difference and writes nothing.
+    fn compare(
+        &mut self,
+        server: &Server,
+        desired: &Desired,
+        live: Option<Arc<Live>>,
+    ) -> Result<Done, Failure> {
+        let Some(live) = live else {
+            self.status.stage = None;
+            self.status.drift = vec![crate::api::DriftedField {
+                field: NAME.spec.to_owned(),
+                wanted: Value::from(desired.name.as_str()).to_string(),
+                found: Value::Null.to_string(),
+            }];
+            return Ok(Done::Drifted);
+        };
+        let managed = self
+            .status
+            .stage
+            .as_ref()
+            .is_some_and(|stage| stage.managed && stage.uuid == live.uuid);
+        self.identify(server, &live, managed);
+        let mut diff = plan::diff::<K>(desired, &live, &self.status.secrets);
+        if !managed {
+            // Nothing was ever sent from here, so nothing is known of the secrets.
+            diff.secrets.clear();
+        }
+        self.status.drift = diff.drift();
+        if diff.is_empty() {
+            return unsupported(server, &diff).map(|()| Done::InSync);
+        }
+        Ok(Done::Drifted)
+    }
+
+    /// Adds the finalizer, so that a deletion waits for its policy.
+    async fn finalize(&self) -> Result<(), Failure> {
+        if self
+            .resource
+            .finalizers()
+            .iter()
+            .any(|finalizer| finalizer == FINALIZER)
+        {
+            return Ok(());
+        }
+        let mut finalizers = self.resource.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        self.set_finalizers(finalizers).await
+    }
+
+    /// The resourceVersion guards the finalizers of others against a stale view.
+    pub(super) async fn set_finalizers(&self, finalizers: Vec<String>) -> Result<(), Failure> {
+        let patch = json!({"metadata": {
+            "finalizers": finalizers,
+            "resourceVersion": self.resource.resource_version(),
+        }});
+        let params = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        match self
+            .api()
+            .patch_metadata(&self.id.name, &params, &Patch::Merge(patch))
+            .await
+        {
+            Ok(_) => Ok(()),
+            // The watch is about to show what has changed.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {
+                Err(Failure::new(Reason::Stale, status.message.clone()))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes over a stage that is there already, as far as the policy allows.
+    fn adopt(
+        &mut self,
+        server: &Server,
+        desired: &Desired,
+        live: Arc<Live>,
+    ) -> Result<Arc<Live>, Failure> {
+        if self
+            .status
+            .stage
+            .as_ref()
+            .is_some_and(|stage| stage.managed && stage.uuid == live.uuid)
+        {
+            return Ok(live);
+        }
+        let policy = self.resource.common().adoption_policy.unwrap_or_default();
+        let why_not = match policy {
+            AdoptionPolicy::Always => None,
+            AdoptionPolicy::IfMatch if plan::matches::<K>(desired, &live) => None,
+            AdoptionPolicy::IfMatch => {
+                let fields = plan::diff::<K>(desired, &live, &[]).changes;
+                let fields: BTreeSet<_> = fields.iter().map(|change| change.field.spec).collect();
+                let fields = fields.into_iter().collect::<Vec<_>>().join(", ");
+                Some(format!(
+                    "it differs in {fields}; make the spec equal, or set adoptionPolicy: Always to change it"
+                ))
+            }
+            AdoptionPolicy::Never => Some(
+                "adoptionPolicy is Never; set it to IfMatch or Always, or choose another spec.name"
+                    .to_owned(),
+            ),
+        };
+        if let Some(why_not) = why_not {
+            self.status.stage = None;
+            return Err(Failure::new(
+                Reason::AdoptionRefused,
+                format!(
+                    "authentik already has a stage named {:?} ({}), and {why_not}",
+                    live.name, live.uuid
+                ),
+            ));
+        }
+        self.status.secrets.clear();
+        self.identify(server, &live, true);
+        self.changed("Adopted", Vec::new());
+        self.note(
+            "Adopted",
+            format!(
+                "took over stage {:?} ({}) on {}",
+                live.name, live.uuid, server.url
+            ),
+        );
+        Ok(live)
+    }
+
+    /// Creates the stage. Whatever holds the name already, or came to hold it by a write whose answer was lost,
+    /// is looked at first.
+    async fn create(&mut self, server: &Server, desired: &Desired) -> Result<Arc<Live>, Failure> {
+        let again = self
+            .before
+            .stage
+            .as_ref()
+            .is_some_and(|stage| stage.managed && stage.server == server.url);
+        let mut body = plan::create_body(desired);
+        let all: Vec<_> = secret_keys(&*self.resource)
+            .into_iter()
+            .map(|(field, _)| field)
+            .collect();
+        let sent = self.add_secrets(&mut body, &all).await?;
+        match server.create(K::COLLECTION, &object(&body)).await {
+            Ok(answer) => {
+                let live = self.wrote(server, answer)?;
+                self.created(server, &live, sent, again);
+                Ok(live)
+            }
+            Err(error) if name_taken(&error) => self.held(server, desired).await,
+            Err(error) if error.outcome_unknown() => {
+                match self.look_up(server, &desired.name).await {
+                    Ok(None) => Err(error.into()),
+                    // It appeared with this request. Its secrets are sent once more: which request brought them is
+                    // not known.
+                    Ok(Some(live)) if plan::matches::<K>(desired, &live) => {
+                        self.created(server, &live, Vec::new(), again);
+                        Ok(live)
+                    }
+                    Ok(Some(live)) => self.adopt(server, desired, live),
+                    Err(_) => {
+                        self.uncertain();
+                        Err(error.into())
+                    }
+                }
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn created(&mut self, server: &Server, live: &Live, sent: Vec<SentSecret>, again: bool) {
+        self.identify(server, live, true);
+        self.status.secrets.clear();
+        self.record_sent(sent);
+        let fields = plan::sorted(self.resource.wanted().into_iter().map(|(field, _)| field));
+        self.changed("Created", fields);
+        let what = if again {
+            "created again, for it was gone,"
+        } else {
+            "created"
+        };
+        self.note(
+            "Created",
+            format!(
+                "{what} stage {:?} ({}) on {}",
+                live.name, live.uuid, server.url
+            ),
+        );
+    }
+
+    /// The name is taken: by a stage of this kind that the inventory did not show yet, or by another kind's.
+    async fn held(&mut self, server: &Server, desired: &Desired) -> Result<Arc<Live>, Failure> {
+        if let Some(live) = self.look_up(server, &desired.name).await? {
+            self.claim(server, Some(&live))?;
+            return self.adopt(server, desired, live);
+        }
+        Err(name_conflict(server, &desired.name).await)
+    }
+
+    /// Writes what differs, until the answer holds all that the server is able to hold.
+    async fn update(
+        &mut self,
+        server: &Server,
+        desired: &Desired,
+        mut live: Arc<Live>,
+    ) -> Result<(), Failure> {
+        for _ in 0..ROUNDS {
+            let mut diff = plan::diff::<K>(desired, &live, &self.status.secrets);
+            self.pass_over_ignored(&mut diff);
+            if diff.is_empty() {
+                self.identify(server, &live, true);
+                return unsupported(server, &diff);
+            }
+            live = self.patch(server, desired, &diff, &live).await?;
+        }
+        self.identify(server, &live, true);
+        Err(Failure::new(
+            Reason::AuthentikUnavailable,
+            "the stage kept changing in authentik while it was written; someone else may be writing it",
+        ))
+    }
+
+    async fn patch(
+        &mut self,
+        server: &Server,
+        desired: &Desired,
+        diff: &Diff,
+        live: &Live,
+    ) -> Result<Arc<Live>, Failure> {
+        let mut body = plan::update_body::<K>(diff, desired);
+        let sent = self.add_secrets(&mut body, &diff.secrets).await?;
+        let answer = match server
+            .update(K::COLLECTION, live.uuid, &object(&body))
+            .await
+        {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.patch_failed(server, desired, live, error).await),
+        };
+        let live = self.wrote(server, answer)?;
+        self.note_ignored(diff, &live);
+        self.record_sent(sent);
+        self.identify(server, &live, true);
+        let reason = if self.is_drift(diff) {
+            "DriftCorrected"
+        } else {
+            "Updated"
+        };
+        let fields = diff.spec_fields();
+        self.note(
+            reason,
+            format!("changed {} of stage {:?}", fields.join(", "), live.name),
+        );
+        self.changed(reason, fields);
+        Ok(live)
+    }
+
+    /// After a write of which nothing is known the inventory is not to be trusted either.
+    async fn patch_failed(
+        &self,
+        server: &Server,
+        desired: &Desired,
+        live: &Live,
+        error: authentik::Error,
+    ) -> Failure {
+        let list = server.inventory.kind::<K>();
+        if name_taken(&error) {
+            return name_conflict(server, &desired.name).await;
+        }
+        if matches!(error, authentik::Error::NotFound) {
+            list.wrote(live.uuid, None);
+            return Failure::new(
+                Reason::AuthentikUnavailable,
+                "the stage was deleted in authentik just now; it will be created again",
+            );
+        }
+        if error.outcome_unknown() {
+            self.uncertain();
+        }
+        error.into()
+    }
+
+    /// Reads the values of these secret fields into the body. Returns what to record once they are sent.
+    async fn add_secrets(
+        &self,
+        body: &mut Fields,
+        fields: &[&'static Field],
+    ) -> Result<Vec<SentSecret>, Failure> {
+        let mut sent = Vec::new();
+        for (field, key) in secret_keys(&*self.resource) {
+            if !fields.contains(&field) {
+                continue;
+            }
+            let version = match key {
+                Some(key) => {
+                    let (version, value) = self.ctx.secrets.read(&self.id.namespace, &key).await?;
+                    body.insert(field.api, Value::from(value.expose_secret().trim()));
+                    Some(version)
+                }
+                None => {
+                    body.insert(field.api, Value::from(""));
+                    None::<SecretVersion>
+                }
+            };
+            sent.push(plan::sent_secret(field, version.as_ref()));
+        }
+        Ok(sent)
+    }
+
+    fn record_sent(&mut self, sent: Vec<SentSecret>) {
+        let secrets = &mut self.status.secrets;
+        secrets.retain(|old| sent.iter().all(|new| new.field != old.field));
+        secrets.extend(sent);
+        secrets.sort_unstable_by(|one, other| one.field.cmp(&other.field));
+    }
+
+    /// Nothing but authentik has changed since the resource was last in sync.
+    fn is_drift(&self, diff: &Diff) -> bool {
+        let in_sync = self
+            .ctx
+            .resources
+            .get(&self.id)
+            .and_then(|known| known.in_sync);
+        !diff.changes.is_empty() && in_sync.is_some() && in_sync == self.resource.meta().generation
+    }
+
+    fn changed(&mut self, reason: &str, fields: Vec<String>) {
+        self.status.last_change = Some(Change {
+            time: Time(Timestamp::now()),
+            reason: reason.to_owned(),
+            fields,
+        });
+    }
+
+    fn identify(&mut self, server: &Server, live: &Live, managed: bool) {
+        self.status.stage = Some(StageIdentity {
+            uuid: live.uuid,
+            name: live.name.clone(),
+            server: server.url.clone(),
+            managed,
+            flows: live.flows.clone(),
+        });
+    }
+
+    /// A value that the server took and did not keep is not sent again while it wants and finds the same.
+    fn pass_over_ignored(&self, diff: &mut Diff) {
+        let all = self.ctx.ignored.lock().expect("no panic while held");
+        let Some(ignored) = all.get(&self.id) else {
+            return;
+        };
+        let (passed, kept): (Vec<_>, Vec<_>) = diff.changes.drain(..).partition(|change| {
+            ignored.iter().any(|(field, wanted, found)| {
+                *field == change.field.api && *wanted == change.wanted && *found == change.found
+            })
+        });
+        diff.changes = kept;
+        diff.unsupported
+            .extend(passed.iter().map(|change| change.field));
+    }
+
+    fn note_ignored(&self, sent: &Diff, live: &Live) {
+        let ignored: Ignored = sent
+            .changes
+            .iter()
+            .filter(|change| live.fields.get(change.field.api) == Some(&change.found))
+            .map(|change| {
+                (
+                    change.field.api,
+                    change.wanted.clone(),
+                    change.found.clone(),
+                )
+            })
+            .collect();
+        let mut all = self.ctx.ignored.lock().expect("no panic while held");
+        if ignored.is_empty() {
+            all.remove(&self.id);
+        } else {
+            all.insert(self.id.clone(), ignored);
+        }
+    }
+
+    /// Tells whoever refers to this resource that its stage may be another now.
+    pub(super) fn tell_dependents(&self) {
+        let uuid = |status: &StageStatus| status.stage.as_ref().map(|stage| stage.uuid);
+        if uuid(&self.before) != uuid(&self.status) {
+            self.ctx.changed(&Dependency::Resource(self.id.clone()));
+        }
+        let name = |status: &StageStatus| status.stage.as_ref().map(|stage| stage.name.clone());
+        if uuid(&self.before) != uuid(&self.status) || name(&self.before) != name(&self.status) {
+            self.ctx.due(self.ctx.resources.rivals(&self.id));
+        }
+    }
+}
+
+fn object(fields: &Fields) -> Value {
+    Value::Object(
+        fields
+            .iter()
+            .map(|(field, value)| ((*field).to_owned(), value.clone()))
+            .collect::<Map<_, _>>(),
+    )
+}
+
+/// `{"name": ["stage with this name already exists."]}`: names are unique across all kinds of stage.
+fn name_taken(error: &authentik::Error) -> bool {
+    let authentik::Error::Rejected { messages } = error else {
+        return false;
+    };
+    messages
+        .get(NAME.api)
+        .is_some_and(|texts| texts.iter().any(|text| text.contains("already exists")))
+}
+
+async fn name_conflict(server: &Server, name: &str) -> Failure {
+    let holder = match server.list(Collection::ALL_STAGES, &[("name", name)]).await {
+        Ok(rows) => rows
+            .into_iter()
+            .find(|row| row.get("name").and_then(Value::as_str) == Some(name)),
+        Err(error) => return error.into(),
+    };
+    let text = |row: &Value, key: &str| {
+        row.get(key)
+            .and_then(Value::as_str)
+            .unwrap_or("?")
+            .to_owned()
+    };
+    let holder = holder.map_or_else(
+        || "a stage that the token may not see".to_owned(),
+        |row| format!("the {} {}", text(&row, "verbose_name"), text(&row, "pk")),
+    );
+    Failure::new(
+        Reason::NameConflict,
+        format!(
+            "the name {name:?} is held by {holder} on {}; rename that stage in authentik or give this resource another spec.name",
+            server.url
+        ),
+    )
+}
+
+/// Fields that the server does not know are reported, never dropped without a word.
+fn unsupported(server: &Server, diff: &Diff) -> Result<(), Failure> {
+    if diff.unsupported.is_empty() {
+        return Ok(());
+    }
+    let version = server.version()?;
+    let mut fields: Vec<_> = diff
+        .unsupported
+        .iter()
+        .map(|field| match versions::field_since(field.api) {
+            Some(since) if !since.may_be_known(&version) => format!("{} needs {since}", field.spec),
+            _ => format!("{} was not kept by the server", field.spec),
+        })
+        .collect();
+    fields.sort_unstable();
+    fields.dedup();
+    Err(Failure::new(
+        Reason::FieldUnsupported,
+        format!(
+            "authentik {version} can't hold everything that the spec sets: {}; remove what is not supported from the spec, or upgrade authentik (all else is in sync)",
+            fields.join("; ")
+        ),
+    ))
+}

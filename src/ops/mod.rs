@@ -1,0 +1,3 @@
+//! What it takes to run in a cluster.
+
+pub mod logs;

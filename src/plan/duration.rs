@@ -1,0 +1,100 @@
+//! authentik's durations: `weeks=1;days=2;hours=3`, keywords of Python's `timedelta`.
+
+/// The keywords that authentik knows, in microseconds. It compares them in lower case.
+const UNITS: [(&str, f64); 7] = [
+    ("weeks", 604_800_000_000.0),
+    ("days", 86_400_000_000.0),
+    ("hours", 3_600_000_000.0),
+    ("minutes", 60_000_000.0),
+    ("seconds", 1_000_000.0),
+    ("milliseconds", 1_000.0),
+    ("microseconds", 1.0),
+];
+
+/// The largest `timedelta` that Python takes is just under 1,000,000,000 days; beyond, authentik answers
+/// with an internal error.
+const LARGEST: f64 = 1_000_000_000.0 * 86_400_000_000.0;
+
+/// What authentik makes of this text, in microseconds; nothing where it would refuse it.
+///
+/// As authentik does (`authentik/lib/utils/time.py`), a keyword given twice counts once, with its last
+/// value, and pairs with an unknown keyword (one with spaces around it, too) are passed over.
+#[must_use]
+pub fn microseconds(text: &str) -> Option<i128> {
+    let mut values: [Option<f64>; UNITS.len()] = [None; UNITS.len()];
+    for pair in text.trim().split(';') {
+        let (keyword, value) = pair
+            .split_once('=')
+            .filter(|(_, value)| !value.contains('='))?;
+        let Some(unit) = UNITS
+            .iter()
+            .position(|(name, _)| keyword.eq_ignore_ascii_case(name))
+        else {
+            continue;
+        };
+        values[unit] = Some(
+            value
+                .trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|value| value.is_finite())?,
+        );
+    }
+    let total = values
+        .iter()
+        .zip(UNITS)
+        .filter_map(|(value, (_, microseconds))| Some((*value)? * microseconds))
+        .reduce(|total, part| total + part)?;
+    #[allow(clippy::cast_possible_truncation)] // bounded just above
+    (total.abs() < LARGEST).then(|| total.round() as i128)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::microseconds;
+
+    #[test]
+    fn the_same_time_in_other_words_is_equal() {
+        for (one, other) in [
+            ("hours=1", "minutes=60"),
+            ("hours=1", "Hours=1"),
+            ("hours=1.5", "minutes=90"),
+            ("hours=1;minutes=5", "minutes=5;hours=1"),
+            ("hours=01", "hours=+1"),
+            ("weeks=1", "days=7"),
+            ("hours=1;hours=2", "hours=2"),
+            ("seconds=0", "microseconds=-0"),
+            (" hours=1 ", "hours=1"),
+        ] {
+            assert_eq!(microseconds(one), microseconds(other), "{one} and {other}");
+            assert!(microseconds(one).is_some(), "{one}");
+        }
+    }
+
+    #[test]
+    fn a_keyword_with_a_space_is_passed_over_as_authentik_does() {
+        assert_eq!(microseconds("hours=1; minutes=5"), microseconds("hours=1"));
+    }
+
+    #[test]
+    fn what_authentik_refuses_is_no_duration() {
+        for text in [
+            "",
+            "hours=",
+            "=5",
+            "hours=abc",
+            "5",
+            "hours=1;",
+            ";hours=1",
+            "PT1H",
+            "hours:1",
+            "hours=1=2",
+            "months=1",
+            "days=99999999999",
+            "hours=inf",
+            "hours=nan",
+        ] {
+            assert_eq!(microseconds(text), None, "{text}");
+        }
+    }
+}
