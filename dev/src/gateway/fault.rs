@@ -102,10 +102,9 @@ impl Fault {
     }
 
     fn matches(&self, method: &Method, path: &str) -> bool {
-        let read = matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
         self.times != Some(0)
             && self.method.as_ref().is_none_or(|wanted| wanted == method)
-            && !(self.writes_only && read)
+            && !(self.writes_only && super::proxy::is_read(method))
             && path.contains(&self.path)
     }
 }

@@ -167,6 +167,8 @@ impl Gateway {
     }
 
     /// Waits until the requests so far satisfy the predicate. False when the time is over first.
+    ///
+    /// The predicate is called while the audit is locked, so it must not ask the gateway.
     pub async fn wait_for(
         &self,
         predicate: impl Fn(&[Exchange]) -> bool,

@@ -29,6 +29,8 @@ type Answer = Result<Response<Body>, Cut>;
 
 const HTML: &str = "text/html; charset=utf-8";
 const JSON: &str = "application/json";
+const ERROR_PAGE: &str = "<!DOCTYPE html>\n<title>Server Error</title>\n";
+const THROTTLED: &str = "{\"detail\":\"Request was throttled.\"}";
 const CHUNK: usize = 64 << 10;
 
 /// How many requests are being answered.
@@ -163,7 +165,7 @@ impl Proxy {
     /// Answers with what the server answers.
     async fn pass(&self, n: u64, received: &Received) -> Answer {
         let Some(upstream) = self.forward(received).await else {
-            return Ok(self.answer(n, StatusCode::BAD_GATEWAY, HTML, "no answer from behind"));
+            return self.answer(n, 502, HTML, "no answer from behind");
         };
         self.audit
             .answered(n, upstream.status.as_u16(), self.recorded(&upstream.body));
@@ -194,6 +196,7 @@ impl Proxy {
         })
     }
 
+    /// Answers as a fault has it, after the server has done its work where the fault lets it.
     async fn strike(
         &self,
         n: u64,
@@ -201,103 +204,70 @@ impl Proxy {
         kind: FaultKind,
         mut strike: Strike,
     ) -> Answer {
-        let read = matches!(
-            received.method,
-            Method::GET | Method::HEAD | Method::OPTIONS
-        );
-        if kind.takes_effect() {
-            return self.strike_after(n, received, kind, read).await;
-        }
-        match kind {
-            FaultKind::Hang => {
+        let upstream = if kind.takes_effect() {
+            Some(self.forward(received).await.ok_or(Cut)?)
+        } else {
+            None
+        };
+        match (kind, upstream) {
+            (FaultKind::Hang, _) => {
                 strike.removed().await;
                 Err(Cut)
             }
-            FaultKind::InternalError { .. } => Ok(self.internal_error(n, read)),
-            FaultKind::TooManyRequests { retry_after } => {
-                let body = "{\"detail\":\"Request was throttled.\"}";
-                let mut answer = self.answer(n, StatusCode::TOO_MANY_REQUESTS, JSON, body);
-                if let Some(seconds) = retry_after {
-                    answer
-                        .headers_mut()
-                        .insert(header::RETRY_AFTER, seconds.into());
-                }
-                Ok(answer)
-            }
-            FaultKind::ServiceUnavailable => {
-                Ok(self.answer(n, StatusCode::SERVICE_UNAVAILABLE, HTML, "back in a minute"))
-            }
-            FaultKind::WrongJson => {
-                Ok(self.answer(n, StatusCode::OK, JSON, "{\"unexpected\":[true,null,0]}"))
-            }
-            FaultKind::HugeBody(length) => {
-                self.audit.answered(n, 200, None);
-                Ok(typed(StatusCode::OK, JSON, huge(length)))
-            }
-            FaultKind::Redirect(to) => {
-                let mut answer = self.answer(n, StatusCode::FOUND, HTML, "");
-                let to = to.parse().map_err(|_| Cut)?;
-                answer.headers_mut().insert(header::LOCATION, to);
-                Ok(answer)
-            }
-            FaultKind::Respond {
-                status,
-                content_type,
-                body,
-                ..
-            } => self.respond(n, status, &content_type, &body),
-            _ => Err(Cut),
-        }
-    }
-
-    /// Faults that strike after the server has done its work.
-    async fn strike_after(
-        &self,
-        n: u64,
-        received: &Received,
-        kind: FaultKind,
-        read: bool,
-    ) -> Answer {
-        let upstream = self.forward(received).await.ok_or(Cut)?;
-        match kind {
-            FaultKind::InternalError { .. } => Ok(self.internal_error(n, read)),
-            FaultKind::Respond {
-                status,
-                content_type,
-                body,
-                ..
-            } => self.respond(n, status, &content_type, &body),
-            FaultKind::MalformedBody => {
+            (FaultKind::MalformedBody, Some(upstream)) => {
                 self.audit.answered(n, upstream.status.as_u16(), None);
                 let half = upstream.body.slice(..upstream.body.len() / 2);
                 Ok(upstream.with(full(half)))
             }
-            FaultKind::TruncatedBody => {
+            (FaultKind::TruncatedBody, Some(upstream)) => {
                 self.audit.answered(n, upstream.status.as_u16(), None);
                 Ok(upstream.broken_off())
             }
-            _ => Err(Cut),
+            (FaultKind::HugeBody(length), _) => {
+                self.audit.answered(n, 200, None);
+                Ok(typed(StatusCode::OK, JSON, huge(length)))
+            }
+            (kind, _) => self.canned(n, kind, is_read(&received.method)),
         }
+    }
+
+    /// Answers that owe nothing to the server. The other faults leave the client without one.
+    fn canned(&self, n: u64, kind: FaultKind, read: bool) -> Answer {
+        let (status, content_type, body, extra) = match kind {
+            FaultKind::InternalError { .. } if read => (500, HTML, ERROR_PAGE, None),
+            FaultKind::InternalError { .. } => (405, HTML, "", None),
+            FaultKind::TooManyRequests { retry_after } => {
+                let retry_after = retry_after.map(|s| (header::RETRY_AFTER, s.to_string()));
+                (429, JSON, THROTTLED, retry_after)
+            }
+            FaultKind::ServiceUnavailable => (503, HTML, ERROR_PAGE, None),
+            FaultKind::WrongJson => (200, JSON, "{\"unexpected\":[true,null,0]}", None),
+            FaultKind::Redirect(to) => (302, HTML, "", Some((header::LOCATION, to))),
+            FaultKind::Respond {
+                status,
+                content_type,
+                body,
+                ..
+            } => {
+                return self.answer(n, status, &content_type, &body);
+            }
+            _ => return Err(Cut),
+        };
+        let mut answer = self.answer(n, status, content_type, body)?;
+        if let Some((name, value)) = extra {
+            answer
+                .headers_mut()
+                .insert(name, value.parse().map_err(|_| Cut)?);
+        }
+        Ok(answer)
     }
 
     /// Answers in the client's sight, and in the audit.
-    fn answer(&self, n: u64, status: StatusCode, content_type: &str, body: &str) -> Response<Body> {
+    fn answer(&self, n: u64, status: u16, content_type: &str, body: &str) -> Answer {
+        let code = StatusCode::from_u16(status).map_err(|_| Cut)?;
         self.audit
-            .answered(n, status.as_u16(), self.recorded(body.as_bytes()));
-        page(status, content_type, body)
-    }
-
-    fn respond(&self, n: u64, status: u16, content_type: &str, body: &str) -> Answer {
-        let status = StatusCode::from_u16(status).map_err(|_| Cut)?;
-        Ok(self.answer(n, status, content_type, body))
-    }
-
-    fn internal_error(&self, n: u64, read: bool) -> Response<Body> {
-        if read {
-            let body = "<!DOCTYPE html>\n<title>Server Error</title>\n";
-            return self.answer(n, StatusCode::INTERNAL_SERVER_ERROR, HTML, body);
-        }
-        self.answer(n, StatusCode::METHOD_NOT_ALLOWED, HTML, "")
+            .answered(n, status, self.recorded(body.as_bytes()));
+        Ok(page(code, content_type, body))
     }
 }
 
@@ -346,6 +316,11 @@ impl Upstream {
             .insert(header::CONTENT_LENGTH, self.body.len().max(1).into());
         response
     }
+}
+
+/// Whether a method cannot change anything.
+pub(super) fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
 }
 
 fn full(body: Bytes) -> Body {

@@ -85,7 +85,6 @@ pub(crate) struct Seed {
 
 /// How a release behaves.
 #[derive(Clone, Copy, Debug)]
-#[allow(clippy::struct_excessive_bools)] // a table of independent differences
 pub(crate) struct Rules {
     /// The content type of JSON answers.
     pub(crate) json: &'static str,

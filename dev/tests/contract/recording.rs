@@ -39,7 +39,6 @@ pub struct Response {
 }
 
 /// Keeps a null apart from a missing key.
-#[allow(clippy::option_option)] // that is the point
 fn present<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(from).map(Some)
 }
