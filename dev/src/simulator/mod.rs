@@ -3,7 +3,7 @@
 //! It covers the stages that the operator manages and what they touch: flows, bindings, `WebAuthn`
 //! device types, users, tokens and permissions. Its rules are those of the server, not of any
 //! client, and `tests/contract.rs` holds them to recordings of real servers. What differs between
-//! releases is in [`versions`].
+//! releases is in `versions.rs`.
 
 mod accounts;
 mod auth;
