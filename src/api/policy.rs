@@ -52,7 +52,7 @@ pub struct StageCommon {
     /// The stage's name in authentik, unique there across stages of all kinds. Omitted: the name of this
     /// resource. Changing it renames the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024), pattern(r"^[^\x00]*$"))]
+    #[schemars(length(max = 512), pattern(r"^[^\x00]*$"))]
     #[x_kube(validation = not_blank("name"))]
     pub name: Option<String>,
     /// Whether the operator writes to authentik. Omitted: Enforce.

@@ -81,7 +81,7 @@ pub struct ResourceReference {
 pub struct StageReference {
     /// The stage's name in authentik.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 1024))]
+    #[schemars(length(max = 512))]
     #[x_kube(validation = not_blank("name"))]
     pub name: Option<String>,
     /// The stage's UUID in authentik.

@@ -1,3 +1,4 @@
 //! What it takes to run in a cluster.
 
 pub mod logs;
+pub mod rbac;

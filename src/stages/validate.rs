@@ -74,7 +74,7 @@ fn duration_form() -> Rule {
 fn configure_needs_stages() -> Rule {
     Rule::new(
         "!has(self.notConfiguredAction) || self.notConfiguredAction != 'configure' || \
-         (has(self.configurationStages) && self.configurationStages != null && size(self.configurationStages) > 0)",
+         (has(self.configurationStages) && size(self.configurationStages) > 0)",
     )
     .message("notConfiguredAction: configure needs configurationStages; name at least one stage through which people enrol")
 }

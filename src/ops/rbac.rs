@@ -1,0 +1,61 @@
+//! What the operator needs to be allowed in Kubernetes, made from the registry of kinds.
+
+use k8s_openapi::api::rbac::v1::PolicyRule;
+
+use crate::{
+    api::{AuthentikConnection, ClusterAuthentikConnection, GROUP},
+    stages::{ForEachKind, StageKind, for_each_kind},
+};
+
+fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
+    let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
+    PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(owned(resources)),
+        verbs: owned(verbs),
+        ..PolicyRule::default()
+    }
+}
+
+/// The rules for what lies in namespaces: in a Role for each watched namespace, or in a ClusterRole for all.
+#[must_use]
+pub fn namespaced_rules() -> Vec<PolicyRule> {
+    struct Stages(Vec<String>);
+    impl ForEachKind for Stages {
+        fn kind<K: StageKind>(&mut self) {
+            self.0.push(K::plural(&()).into_owned());
+        }
+    }
+    let mut stages = Stages(Vec::new());
+    for_each_kind(&mut stages);
+    let names: Vec<_> = stages.0.iter().map(String::as_str).collect();
+    let connections = plural::<AuthentikConnection>();
+    let mut statuses: Vec<_> = names.iter().map(|name| format!("{name}/status")).collect();
+    statuses.push(format!("{connections}/status"));
+    let statuses: Vec<_> = statuses.iter().map(String::as_str).collect();
+    vec![
+        // `patch` adds and removes the finalizer; `get` reads what can't be decoded.
+        rule(GROUP, &names, &["get", "list", "watch", "patch"]),
+        rule(GROUP, &[&connections], &["list", "watch"]),
+        rule(GROUP, &statuses, &["patch"]),
+        // The watch is of metadata; a value is read when it is sent.
+        rule("", &["secrets"], &["get", "list", "watch"]),
+        rule("events.k8s.io", &["events"], &["create", "patch"]),
+    ]
+}
+
+/// The rules for what lies in no namespace.
+#[must_use]
+pub fn cluster_rules() -> Vec<PolicyRule> {
+    let connections = plural::<ClusterAuthentikConnection>();
+    vec![
+        rule(GROUP, &[&connections], &["list", "watch"]),
+        rule(GROUP, &[&format!("{connections}/status")], &["patch"]),
+        // Their labels decide which namespaces may use a cluster connection.
+        rule("", &["namespaces"], &["list", "watch"]),
+    ]
+}
+
+fn plural<K: kube::Resource<DynamicType = ()>>() -> String {
+    K::plural(&()).into_owned()
+}

@@ -1,0 +1,641 @@
+//! What a test works with: a namespace of its own, an authentik behind a gateway, and the operator.
+
+use std::{fmt::Debug, panic::AssertUnwindSafe, sync::Once, time::Duration};
+
+use authentik_stage_operator::{
+    api::conditions,
+    controller::{self, Options},
+    ops::rbac,
+    stages,
+};
+use devkit::{
+    gateway::{Exchange, Gateway},
+    kubernetes::{Kubernetes, User},
+    simulator::{Simulator, Version},
+};
+use futures::FutureExt;
+use k8s_openapi::api::{
+    core::v1::Secret,
+    events::v1::Event,
+    rbac::v1::{ClusterRole, ClusterRoleBinding},
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{ApiResource, DeleteParams, DynamicObject, ListParams, Patch, PatchParams},
+    core::GroupVersionKind,
+    runtime::wait::await_condition,
+};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{sync::OnceCell, task::JoinHandle};
+
+/// How long anything may take that a test waits for.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An authentik, asked directly, past the gateway: what a person does by hand.
+pub struct Authentik {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+}
+
+impl Authentik {
+    /// Sends a request; returns status and body.
+    pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
+        let mut request = self
+            .http
+            .request(method, format!("{}/api/v3/{path}", self.url))
+            .bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("authentik answers");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("authentik's answer has a body");
+        (status, serde_json::from_str(&text).unwrap_or(Value::Null))
+    }
+
+    /// Creates something; panics unless authentik does.
+    pub async fn create(&self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.send(Method::POST, path, Some(body)).await;
+        assert_eq!(status, 201, "POST {path}: {answer}");
+        answer
+    }
+
+    /// Changes something; panics unless authentik does.
+    pub async fn patch(&self, path: &str, body: Value) -> Value {
+        let (status, answer) = self.send(Method::PATCH, path, Some(body)).await;
+        assert_eq!(status, 200, "PATCH {path}: {answer}");
+        answer
+    }
+
+    /// Deletes something; panics unless authentik does.
+    pub async fn delete(&self, path: &str) {
+        let (status, answer) = self.send(Method::DELETE, path, None).await;
+        assert_eq!(status, 204, "DELETE {path}: {answer}");
+    }
+
+    /// What a list holds under these filters, such as `stages/all/?name=x`.
+    pub async fn list(&self, path: &str) -> Vec<Value> {
+        let (status, answer) = self.send(Method::GET, path, None).await;
+        assert_eq!(status, 200, "GET {path}: {answer}");
+        answer["results"].as_array().cloned().unwrap_or_default()
+    }
+
+    /// The stage of this kind and name, if there is one; `kind` as in `stages/authenticator/{kind}/`.
+    pub async fn stage(&self, kind: &str, name: &str) -> Option<Value> {
+        let mut rows = self
+            .list(&format!("stages/authenticator/{kind}/?name={name}"))
+            .await;
+        assert!(rows.len() < 2, "more than one stage named {name}");
+        rows.pop()
+    }
+}
+
+/// The operator, running in this process as the Kubernetes user that has just its own rights.
+pub struct Operator {
+    stop: tokio::sync::watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Operator {
+    /// Stops it and waits until it has ended.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        self.task.await.expect("the operator ends without a panic");
+    }
+
+    /// Ends it at once, in the middle of whatever it does.
+    pub async fn kill(self) {
+        self.task.abort();
+        let _ = self.task.await;
+    }
+}
+
+/// One test's world.
+pub struct Test {
+    /// The namespace.
+    pub namespace: String,
+    /// Kubernetes, as an administrator.
+    pub kube: Client,
+    /// What the operator is sent through.
+    pub gateway: Gateway,
+    /// The simulator; none where a real authentik is behind the gateway.
+    pub simulator: Option<Simulator>,
+    /// The authentik, asked directly.
+    pub authentik: Authentik,
+    operator: tokio::sync::Mutex<Option<Operator>>,
+}
+
+/// Runs a test on the newest version of the simulator, or on the real server.
+pub async fn test(body: impl AsyncFnOnce(&Test)) {
+    on(Version::V2026_5, body).await;
+}
+
+/// Runs a test on this version of the simulator, or on the real server.
+pub async fn on(version: Version, body: impl AsyncFnOnce(&Test)) {
+    let test = Test::new(version).await;
+    let outcome = AssertUnwindSafe(body(&test)).catch_unwind().await;
+    test.clean_up(outcome.is_err()).await;
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+/// Makes one test a version out of `async fn name(test: &Test)`.
+#[macro_export]
+macro_rules! on_every_version {
+    ($($name:ident),+ $(,)?) => {$(
+        mod $name {
+            use devkit::simulator::Version;
+            #[tokio::test(flavor = "multi_thread")]
+            async fn v2024_2() { $crate::harness::on(Version::V2024_2, super::$name).await; }
+            #[tokio::test(flavor = "multi_thread")]
+            async fn v2024_8() { $crate::harness::on(Version::V2024_8, super::$name).await; }
+            #[tokio::test(flavor = "multi_thread")]
+            async fn v2025_10() { $crate::harness::on(Version::V2025_10, super::$name).await; }
+            #[tokio::test(flavor = "multi_thread")]
+            async fn v2026_5() { $crate::harness::on(Version::V2026_5, super::$name).await; }
+        }
+    )+};
+}
+
+/// CRDs and the operator's rights, once a test run.
+async fn prepare(kube: &Client) {
+    static PREPARED: OnceCell<()> = OnceCell::const_new();
+    PREPARED
+        .get_or_init(|| async {
+            let params = PatchParams::apply("test").force();
+            let crds = Api::all(kube.clone());
+            for crd in stages::crds() {
+                let name = crd.name_any();
+                crds.patch(&name, &params, &Patch::Apply(&crd)).await.expect("the CRD is accepted");
+                let established = kube::runtime::conditions::is_crd_established();
+                await_condition(crds.clone(), &name, established).await.expect("the CRD is established");
+            }
+            let rules: Vec<_> = rbac::namespaced_rules().into_iter().chain(rbac::cluster_rules()).collect();
+            let role = json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+                "metadata": {"name": "operator"}, "rules": rules,
+            });
+            let binding = json!({
+                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+                "metadata": {"name": "operator"},
+                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "operator"},
+                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
+            });
+            let roles: Api<ClusterRole> = Api::all(kube.clone());
+            roles.patch("operator", &params, &Patch::Apply(role)).await.expect("the role is accepted");
+            let bindings: Api<ClusterRoleBinding> = Api::all(kube.clone());
+            bindings.patch("operator", &params, &Patch::Apply(binding)).await.expect("the binding is accepted");
+        })
+        .await;
+}
+
+fn log() {
+    static LOG: Once = Once::new();
+    LOG.call_once(|| {
+        let filter = std::env::var("LOG").unwrap_or_else(|_| "off".to_owned());
+        tracing_subscriber::fmt()
+            .with_env_filter(filter)
+            .with_test_writer()
+            .init();
+    });
+}
+
+/// The real authentik to test against, if there is one.
+fn real_authentik() -> Option<(String, String)> {
+    Some((
+        std::env::var("AUTHENTIK_URL").ok()?,
+        std::env::var("AUTHENTIK_TOKEN").ok()?,
+    ))
+}
+
+impl Test {
+    async fn new(version: Version) -> Self {
+        log();
+        let kubernetes = tokio::task::spawn_blocking(Kubernetes::shared)
+            .await
+            .expect("Kubernetes starts");
+        let kube = kubernetes.client(User::Admin);
+        prepare(&kube).await;
+        let namespace = kubernetes
+            .namespace("test")
+            .await
+            .expect("a namespace is made");
+        let (simulator, (url, token)) = match real_authentik() {
+            Some(real) => (None, real),
+            None => {
+                let simulator = Simulator::start(version).await;
+                let at = (simulator.url(), simulator.token().to_owned());
+                (Some(simulator), at)
+            }
+        };
+        let gateway = Gateway::in_front_of(&url).launch().await;
+        let test = Self {
+            namespace,
+            kube,
+            gateway,
+            simulator,
+            authentik: Authentik {
+                http: reqwest::Client::new(),
+                url: url.trim_end_matches('/').to_owned(),
+                token,
+            },
+            operator: tokio::sync::Mutex::default(),
+        };
+        test.start_operator().await;
+        test
+    }
+
+    /// Starts the operator, as at the beginning of the test, after it was taken.
+    pub async fn start_operator(&self) {
+        *self.operator.lock().await = Some(self.spawn_operator());
+    }
+
+    /// Takes the running operator, to stop or to kill it.
+    pub async fn take_operator(&self) -> Operator {
+        self.operator
+            .lock()
+            .await
+            .take()
+            .expect("the operator runs")
+    }
+
+    /// One more operator beside the first.
+    pub fn spawn_operator(&self) -> Operator {
+        let (stop, mut stopped) = tokio::sync::watch::channel(false);
+        let options = Options {
+            namespaces: vec![self.namespace.clone()],
+        };
+        let client = Kubernetes::shared().client(User::Operator);
+        let task = tokio::spawn(controller::run(client, options, async move {
+            let _ = stopped.wait_for(|stopped| *stopped).await;
+        }));
+        Operator { stop, task }
+    }
+
+    /// A name that no other test uses in authentik.
+    pub fn name(&self, name: &str) -> String {
+        format!("{}-{name}", self.namespace)
+    }
+
+    /// Whether a real authentik is behind the gateway: it takes no orders on tokens, devices or its state.
+    pub fn is_real(&self) -> bool {
+        self.simulator.is_none()
+    }
+
+    /// The token that the connection uses.
+    pub fn token(&self) -> &str {
+        &self.authentik.token
+    }
+
+    /// The connection `default` and its Secret, as most tests use them. A resync interval of an hour shows that
+    /// nothing waits for it.
+    pub async fn connect(&self) {
+        self.connect_with(json!({"resyncInterval": "1h"})).await;
+    }
+
+    /// As [`Self::connect`], with more or other settings.
+    pub async fn connect_with(&self, settings: Value) {
+        self.secret("authentik", json!({"token": self.token()}))
+            .await;
+        let mut spec = json!({"url": self.gateway.url(), "tokenSecretRef": {"name": "authentik", "key": "token"}});
+        merge(&mut spec, settings);
+        self.apply("AuthentikConnection", "default", spec).await;
+        self.reason("AuthentikConnection", "default", "Connected")
+            .await;
+    }
+
+    /// A Secret with this data.
+    pub async fn secret(&self, name: &str, data: Value) -> Secret {
+        let secrets: Api<Secret> = Api::namespaced(self.kube.clone(), &self.namespace);
+        let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
+        let params = PatchParams::apply("test").force();
+        secrets
+            .patch(name, &params, &Patch::Apply(secret))
+            .await
+            .expect("the Secret is accepted")
+    }
+
+    /// Deletes a Secret.
+    pub async fn delete_secret(&self, name: &str) {
+        let secrets: Api<Secret> = Api::namespaced(self.kube.clone(), &self.namespace);
+        secrets
+            .delete(name, &DeleteParams::default())
+            .await
+            .expect("the Secret is deleted");
+    }
+
+    /// Objects of one of our kinds.
+    pub fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk("authentik-operator.io", "v1alpha1", kind);
+        let resource =
+            ApiResource::from_gvk_with_plural(&gvk, &format!("{}s", kind.to_lowercase()));
+        if kind.starts_with("Cluster") {
+            Api::all_with(self.kube.clone(), &resource)
+        } else {
+            Api::namespaced_with(self.kube.clone(), &self.namespace, &resource)
+        }
+    }
+
+    /// Applies a spec, as `kubectl apply --server-side` does.
+    pub async fn apply(&self, kind: &str, name: &str, spec: Value) -> DynamicObject {
+        self.try_apply(kind, name, spec)
+            .await
+            .expect("the resource is accepted")
+    }
+
+    /// Applies a spec that Kubernetes may refuse.
+    pub async fn try_apply(
+        &self,
+        kind: &str,
+        name: &str,
+        spec: Value,
+    ) -> Result<DynamicObject, kube::Error> {
+        let object = json!({
+            "apiVersion": "authentik-operator.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+        });
+        let params = PatchParams::apply("test").force();
+        self.api(kind)
+            .patch(name, &params, &Patch::Apply(object))
+            .await
+    }
+
+    /// Sets the annotation that asks for a reconcile at once.
+    pub async fn request_reconcile(&self, kind: &str, name: &str, at: &str) {
+        let patch = json!({"metadata": {"annotations": {"authentik-operator.io/reconcile-requested-at": at}}});
+        let patched = self
+            .api(kind)
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await;
+        patched.expect("the annotation is accepted");
+    }
+
+    /// The resource as it is.
+    pub async fn get(&self, kind: &str, name: &str) -> DynamicObject {
+        self.api(kind)
+            .get(name)
+            .await
+            .expect("the resource is there")
+    }
+
+    /// Asks for the resource to be deleted.
+    pub async fn delete(&self, kind: &str, name: &str) {
+        self.api(kind)
+            .delete(name, &DeleteParams::default())
+            .await
+            .expect("the resource is deleted");
+    }
+
+    /// Waits until the resource is gone.
+    pub async fn gone(&self, kind: &str, name: &str) {
+        let gone = |object: Option<&DynamicObject>| object.is_none();
+        self.until(kind, name, "gone", gone).await;
+    }
+
+    /// Waits until the resource's `Ready` condition has this reason for the present spec.
+    pub async fn reason(&self, kind: &str, name: &str, reason: &str) -> DynamicObject {
+        let found = |object: Option<&DynamicObject>| {
+            object.is_some_and(|object| {
+                object.data["status"]["observedGeneration"].as_i64() == object.metadata.generation
+                    && condition(object, conditions::READY)
+                        .is_some_and(|ready| ready["reason"] == reason)
+            })
+        };
+        self.until(kind, name, reason, found)
+            .await
+            .expect("it is there")
+    }
+
+    /// Waits until the resource is in sync.
+    pub async fn in_sync(&self, kind: &str, name: &str) -> DynamicObject {
+        let object = self.reason(kind, name, "InSync").await;
+        assert_eq!(
+            condition(&object, conditions::READY).expect("Ready is there")["status"],
+            "True"
+        );
+        object
+    }
+
+    /// Waits until a resource is as the predicate says.
+    pub async fn until(
+        &self,
+        kind: &str,
+        name: &str,
+        what: &str,
+        predicate: impl Fn(Option<&DynamicObject>) -> bool,
+    ) -> Option<DynamicObject> {
+        let waited =
+            tokio::time::timeout(PATIENCE, await_condition(self.api(kind), name, predicate)).await;
+        match waited {
+            Ok(found) => found.expect("the watch goes on"),
+            Err(_) => {
+                let now = self
+                    .api(kind)
+                    .get_opt(name)
+                    .await
+                    .expect("Kubernetes answers");
+                let now = serde_json::to_string_pretty(&now).expect("an object is JSON");
+                panic!(
+                    "{kind} {name} is not {what} in time; it is {now}\nwrites: {:#?}",
+                    self.writes()
+                );
+            }
+        }
+    }
+
+    /// Waits until authentik's stage of this kind and name is as the predicate says.
+    pub async fn stage_until(
+        &self,
+        kind: &str,
+        name: &str,
+        predicate: impl Fn(Option<&Value>) -> bool,
+    ) -> Option<Value> {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let seen = self.gateway.audit().len();
+            let stage = self.authentik.stage(kind, name).await;
+            if predicate(stage.as_ref()) {
+                return stage;
+            }
+            // What the operator does shows at the gateway first.
+            let more = self
+                .gateway
+                .wait_for(|audit| audit.len() > seen, PATIENCE)
+                .await;
+            assert!(
+                more && tokio::time::Instant::now() < deadline,
+                "the stage {name} is not so in time: {stage:?}"
+            );
+        }
+    }
+
+    /// The notes of the events about a resource, by reason, oldest first.
+    pub async fn events(&self, name: &str) -> Vec<(String, String)> {
+        let events: Api<Event> = Api::namespaced(self.kube.clone(), &self.namespace);
+        let mut events = events
+            .list(&ListParams::default())
+            .await
+            .expect("events are listed")
+            .items;
+        events.retain(|event| {
+            event
+                .regarding
+                .as_ref()
+                .is_some_and(|about| about.name.as_deref() == Some(name))
+        });
+        events.sort_by_key(|event| event.event_time.as_ref().map(|time| time.0));
+        let text = |text: Option<String>| text.unwrap_or_default();
+        events
+            .into_iter()
+            .map(|event| (text(event.reason), text(event.note)))
+            .collect()
+    }
+
+    /// Waits until there is an event of this reason about a resource; returns its note.
+    pub async fn event(&self, name: &str, reason: &str) -> String {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let events = self.events(name).await;
+            if let Some((_, note)) = events.iter().find(|(of, _)| of == reason) {
+                return note.clone();
+            }
+            assert!(
+                tokio::time::Instant::now() < deadline,
+                "no event {reason} about {name}: {events:?}"
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The writes that the operator sent to authentik.
+    pub fn writes(&self) -> Vec<Exchange> {
+        self.gateway.writes()
+    }
+
+    /// Method, path below `/api/v3/` (with `{uuid}`) and body of each of these writes.
+    pub fn written(&self) -> Vec<(String, String, Value)> {
+        let writes = self.writes().into_iter();
+        writes
+            .map(|write| {
+                let path = write.template();
+                let path = path.trim_start_matches("/api/v3/").to_owned();
+                (write.method, path, write.body.unwrap_or_default())
+            })
+            .collect()
+    }
+
+    /// Waits until the connection has listed authentik this many times more.
+    pub async fn resyncs(&self, times: usize) {
+        let probes = |audit: &[Exchange]| {
+            audit
+                .iter()
+                .filter(|exchange| exchange.path.ends_with("/admin/version/"))
+                .count()
+        };
+        let before = probes(&self.gateway.audit());
+        // The probe comes before the lists: one more shows that the last lists were complete.
+        let done = self
+            .gateway
+            .wait_for(|audit| probes(audit) > before + times, PATIENCE)
+            .await;
+        assert!(done, "the connection is not listed in time");
+    }
+
+    /// Kubernetes writes of the operator in the namespace so far.
+    pub fn kubernetes_writes(&self) -> Vec<impl Debug> {
+        let writes = Kubernetes::shared().writes(&self.namespace).into_iter();
+        writes
+            .filter(|write| write.user == User::Operator.name())
+            .collect()
+    }
+
+    /// Stops the operator and takes from authentik and the cluster what the test has put there.
+    async fn clean_up(self, failed: bool) {
+        if failed {
+            eprintln!("writes to authentik: {:#?}", self.written());
+        }
+        if let Some(operator) = self.operator.lock().await.take() {
+            operator.kill().await;
+        }
+        if self.is_real() {
+            self.clean_authentik().await;
+        }
+    }
+
+    async fn clean_authentik(&self) {
+        let ours = |row: &Value, key: &str| {
+            row[key]
+                .as_str()
+                .is_some_and(|text| text.starts_with(&self.namespace))
+        };
+        for row in self
+            .authentik
+            .list(&format!(
+                "stages/all/?search={}&page_size=100",
+                self.namespace
+            ))
+            .await
+        {
+            if ours(&row, "name") {
+                self.authentik
+                    .delete(&format!(
+                        "stages/all/{}/",
+                        row["pk"].as_str().unwrap_or_default()
+                    ))
+                    .await;
+            }
+        }
+        for row in self
+            .authentik
+            .list(&format!(
+                "flows/instances/?search={}&page_size=100",
+                self.namespace
+            ))
+            .await
+        {
+            if ours(&row, "slug") {
+                self.authentik
+                    .delete(&format!(
+                        "flows/instances/{}/",
+                        row["slug"].as_str().unwrap_or_default()
+                    ))
+                    .await;
+            }
+        }
+    }
+}
+
+/// A condition of a resource.
+pub fn condition<'a>(object: &'a DynamicObject, type_: &str) -> Option<&'a Value> {
+    object.data["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == type_)
+}
+
+/// The message of a resource's `Ready` condition.
+pub fn message(object: &DynamicObject) -> String {
+    let ready = condition(object, conditions::READY).expect("Ready is there");
+    ready["message"]
+        .as_str()
+        .expect("it has a message")
+        .to_owned()
+}
+
+/// Merges objects, the second over the first; a null removes.
+pub fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                if value.is_null() {
+                    into.remove(&key);
+                } else {
+                    merge(into.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (into, from) => *into = from,
+    }
+}

@@ -1,0 +1,6 @@
+//! The operator against a real kube-apiserver and an authentik: the simulator, or the server that
+//! `AUTHENTIK_URL` and `AUTHENTIK_TOKEN` name.
+
+mod harness;
+
+mod lifecycle;
