@@ -1,11 +1,13 @@
 //! The Kubernetes types that all kinds share.
 
+mod binding;
 mod connection;
 mod policy;
 mod reference;
 pub mod schema;
 mod status;
 
+pub use binding::{BoundFlow, FlowBinding, InvalidResponseAction, PolicyEngineMode};
 pub use connection::{
     AuthentikConnection, AuthentikConnectionSpec, ClusterAuthentikConnection,
     ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus, NamespacedSecretKey,

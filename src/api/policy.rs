@@ -1,10 +1,13 @@
 //! What every stage kind lets its users decide.
 
-use kube::KubeSchema;
+use kube::{KubeSchema, core::Rule};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionReference, schema::not_blank};
+use super::{
+    ConnectionReference, FlowBinding,
+    schema::{not_blank, null_is_empty},
+};
 
 /// Whether the operator writes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
@@ -67,4 +70,19 @@ pub struct StageCommon {
     /// True: leave everything alone, in authentik and here, until it is false again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub suspend: Option<bool>,
+    /// The flows that the stage is bound to: exactly these. null and `[]`: none. Omitted: bindings are not
+    /// managed.
+    #[serde(
+        default,
+        deserialize_with = "null_is_empty",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(length(max = 64))]
+    #[x_kube(validation = one_binding_a_place())]
+    pub flows: Option<Vec<FlowBinding>>,
+}
+
+fn one_binding_a_place() -> Rule {
+    Rule::new("self.all(x, self.exists_one(y, y.flow == x.flow && y.order == x.order))")
+        .message("flows binds the stage twice to one flow with the same order; list each once, or give one another order")
 }

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::BoundFlow;
+
 /// What the operator last saw and did.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -47,6 +49,9 @@ pub struct StageIdentity {
     /// The slugs of the flows that it is bound to, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flows: Vec<String>,
+    /// Where in which flow it stands, sorted; present while `spec.flows` is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bindings: Vec<BoundFlow>,
 }
 
 /// One difference between the spec and authentik.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
+    bindings::slug,
     failure::{Failure, Reason},
     retry::Request,
     server::Server,
@@ -14,7 +15,8 @@ use super::{
 };
 use crate::{
     api::{DeletionPolicy, FINALIZER, ManagementPolicy, StageIdentity},
-    authentik::{Collection, UsedBy},
+    authentik::{self, UsedBy},
+    plan::bindings::Binding,
     stages::{AuthenticatorValidateStage, StageKind},
 };
 
@@ -66,7 +68,7 @@ impl<K: StageKind> Run<K> {
             return Ok(true);
         }
         if policy == DeletionPolicy::Delete {
-            unused::<K>(&server, stage.uuid).await?;
+            self.unused(&server, stage.uuid).await?;
         }
         let was_there = server.delete(K::COLLECTION, stage.uuid).await?;
         server.inventory.kind::<K>().wrote(stage.uuid, None);
@@ -86,13 +88,7 @@ impl<K: StageKind> Run<K> {
     /// Nothing is recorded as this resource's own. All the same a stage may have been created whose answer or
     /// whose record was lost; under a policy that deletes, it must not stay behind unseen.
     async fn find_lost(&mut self, leave: bool) -> Result<bool, Failure> {
-        let uncertain = self
-            .ctx
-            .uncertain
-            .lock()
-            .expect("no panic while held")
-            .contains(&self.id);
-        if leave || !uncertain {
+        if leave || !self.distrusts {
             return Ok(true);
         }
         let Some(server) = self.server().await? else {
@@ -134,6 +130,66 @@ impl<K: StageKind> Run<K> {
         )
         .await
     }
+
+    /// Refuses when anything uses the stage: a flow, a user's device, or a validate stage that enrols through it.
+    /// The bindings that the spec itself declares are its own and don't count.
+    async fn unused(&self, server: &Arc<Server>, stage: Uuid) -> Result<(), Failure> {
+        let mut users = BTreeSet::new();
+        match server.used_by(K::COLLECTION, stage).await {
+            Ok(used_by) => users.extend(used_by.iter().filter(|user| uses(user)).map(describe)),
+            // Gone already: nothing uses it.
+            Err(authentik::Error::NotFound) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+        users.extend(self.foreign_bindings(server, stage).await?);
+        users.extend(enrolling(server, stage).await?);
+        if users.is_empty() {
+            return Ok(());
+        }
+        let users = users.into_iter().collect::<Vec<_>>().join(", ");
+        Err(Failure::new(
+            Reason::DeletionBlocked,
+            format!(
+                "the stage is in use by {users}; take it out of there, or set deletionPolicy: Orphan to leave it or ForceDelete to delete it all the same"
+            ),
+        ))
+    }
+
+    /// The flows that the stage is bound to by others. A token that may not view bindings is refused here, while
+    /// `used_by/` would leave them out without a word.
+    async fn foreign_bindings(
+        &self,
+        server: &Arc<Server>,
+        stage: Uuid,
+    ) -> Result<BTreeSet<String>, Failure> {
+        let bindings = match self.look_up_bindings(server, stage).await {
+            // "Select a valid choice.": the stage is gone.
+            Err(failure) if failure.reason == Reason::Rejected => return Ok(BTreeSet::new()),
+            bindings => bindings?,
+        };
+        let declared = self.wanted_bindings(server).await?;
+        let is_declared = |binding: &Binding| {
+            declared
+                .as_ref()
+                .is_some_and(|declared| declared.declares(binding))
+        };
+        let foreign: Vec<_> = bindings
+            .iter()
+            .filter(|binding| !is_declared(binding))
+            .collect();
+        if !foreign.is_empty() {
+            // Only for the flows' names; their UUIDs have to do where the token may not view flows.
+            let _ = server
+                .inventory
+                .flows
+                .at_most(self.resync, server.client())
+                .await;
+        }
+        Ok(foreign
+            .iter()
+            .map(|binding| format!("flow {}", slug(server, binding.target)))
+            .collect())
+    }
 }
 
 /// Why the deletion waits, and how to get out.
@@ -150,57 +206,21 @@ fn explain(failure: Failure) -> Failure {
     }
 }
 
-/// Refuses when anything uses the stage: a flow, a user's device, or a validate stage that enrols through it.
-async fn unused<K: StageKind>(server: &Arc<Server>, uuid: Uuid) -> Result<(), Failure> {
-    let mut users = BTreeSet::new();
-    match server.used_by(K::COLLECTION, uuid).await {
-        Ok(used_by) => users.extend(used_by.iter().filter(|user| uses(user)).map(describe)),
-        // Gone already: nothing uses it.
-        Err(crate::authentik::Error::NotFound) => return Ok(()),
-        Err(error) => return Err(error.into()),
-    }
-    // A token that may not view bindings gets a list of users without them, and no error; this list is refused
-    // in that case.
-    let bindings = server
-        .list(Collection::BINDINGS, &[("stage", &uuid.to_string())])
-        .await;
-    match bindings {
-        Ok(bindings) if users.is_empty() => users.extend(bindings.iter().map(describe_binding)),
-        Ok(_) => {}
-        Err(crate::authentik::Error::Rejected { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
-    users.extend(enrolling(server, uuid).await?);
-    if users.is_empty() {
-        return Ok(());
-    }
-    let users = users.into_iter().collect::<Vec<_>>().join(", ");
-    Err(Failure::new(
-        Reason::DeletionBlocked,
-        format!(
-            "the stage is in use by {users}; take it out of there, or set deletionPolicy: Orphan to leave it or ForceDelete to delete it all the same"
-        ),
-    ))
-}
-
-/// A validate stage's own configuration stages are among its users, the wrong way round; a binding is named by
-/// its flow.
+/// A validate stage's own configuration stages are among its users, the wrong way round; bindings are looked at
+/// by themselves.
 fn uses(user: &UsedBy) -> bool {
     !(user.app == "authentik_flows"
-        && matches!(user.model_name.as_str(), "stage" | "flowstagebinding"))
+        && matches!(
+            user.model_name.as_str(),
+            "stage" | "flow" | "flowstagebinding"
+        ))
 }
 
 fn describe(user: &UsedBy) -> String {
     match user.model_name.as_str() {
-        "flow" => user.name.clone(),
         "duodevice" => format!("Duo device {:?}", user.name),
         model => format!("{model} {:?}", user.name),
     }
-}
-
-fn describe_binding(binding: &Value) -> String {
-    let flow = binding.get("target").and_then(Value::as_str).unwrap_or("?");
-    format!("a binding to flow {flow}")
 }
 
 /// The validate stages that use this one for configuration, which `used_by/` does not list.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     authentik::{Client, Collection, Error},
-    plan::{Live, Row},
+    plan::{Live, Row, bindings::Binding},
     stages::StageKind,
 };
 
@@ -89,6 +89,16 @@ impl Listed for DeviceType {
     }
     fn label(&self) -> &str {
         &self.description
+    }
+}
+
+impl Listed for Binding {
+    fn uuid(&self) -> Uuid {
+        self.pk
+    }
+    /// The stage.
+    fn label(&self) -> &str {
+        &self.stage
     }
 }
 
@@ -303,6 +313,8 @@ pub struct Inventory {
     pub flows: List<Flow>,
     /// WebAuthn device types.
     pub device_types: List<DeviceType>,
+    /// Which stage stands where in which flow.
+    pub bindings: List<Binding>,
 }
 
 impl Default for Inventory {
@@ -312,6 +324,7 @@ impl Default for Inventory {
             stages: List::new(|client| read(client, Collection::ALL_STAGES)),
             flows: List::new(|client| read(client, Collection::FLOWS)),
             device_types: List::new(|client| read(client, Collection::WEBAUTHN_DEVICE_TYPES)),
+            bindings: List::new(|client| read(client, Collection::BINDINGS)),
         }
     }
 }
@@ -319,7 +332,7 @@ impl Default for Inventory {
 /// What a refresh of the whole inventory found different.
 #[derive(Debug, Default)]
 pub struct Refreshed {
-    /// Stages of our kinds that came, went or changed: UUID and name.
+    /// Stages of our kinds that came, went or changed, UUID and name; or whose bindings did, without the name.
     pub stages: Changes,
     /// Whether anything that references point at came, went or changed.
     pub references: bool,
@@ -357,6 +370,11 @@ impl Inventory {
         let stages = refreshed.keep(again(&self.stages, client).await)?;
         let flows = refreshed.keep(again(&self.flows, client).await)?;
         let device_types = refreshed.keep(again(&self.device_types, client).await)?;
+        let bindings = refreshed.keep(again(&self.bindings, client).await)?;
+        let bound = bindings.iter().filter_map(|(_, stage)| stage.parse().ok());
+        refreshed
+            .stages
+            .extend(bound.map(|stage| (stage, String::new())));
         refreshed.references = !(stages.is_empty() && flows.is_empty() && device_types.is_empty());
         Ok(refreshed)
     }

@@ -1,5 +1,6 @@
 //! The controller: watches Kubernetes, keeps each authentik server's inventory, and brings the two together.
 
+mod bindings;
 pub mod connections;
 mod context;
 mod delete;

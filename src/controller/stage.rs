@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::{
+    bindings::{FLOWS, Wanted},
     connections::Found,
     context::{Context, Id, Ignored},
     dependents::Dependency,
@@ -48,6 +49,8 @@ pub struct Run<K> {
     pub(super) notes: Vec<Note>,
     /// The resync interval of the connection, once it is known.
     pub(super) resync: Duration,
+    /// Nothing is known of the last write's outcome: authentik is asked itself, not the inventory.
+    pub(super) distrusts: bool,
 }
 
 /// What a stage-level reconcile found, beside what it noted in the status.
@@ -83,8 +86,15 @@ pub async fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>) -> Opt
 impl<K: StageKind> Run<K> {
     fn new(ctx: Arc<Context>, resource: Arc<K>) -> Self {
         let before = ctx.resources.latest_status(&*resource);
+        let id = ResourceId::of(&*resource);
+        let distrusts = ctx
+            .uncertain
+            .lock()
+            .expect("no panic while held")
+            .contains(&id);
         Self {
-            id: ResourceId::of(&*resource),
+            id,
+            distrusts,
             status: before.clone(),
             before,
             notes: Vec::new(),
@@ -138,20 +148,27 @@ impl<K: StageKind> Run<K> {
         self.move_to(&server);
         let live = self.observe(&server).await?;
         self.claim(&server, live.as_deref())?;
+        let bindings = self.wanted_bindings(&server).await?;
         let desired = Resolver::new(&self.ctx, &server, &self.id.namespace)
             .desired(&*self.resource)
             .await?;
         if self.observes() {
-            return self.compare(&server, &desired, live);
+            return self.compare(&server, &desired, live, bindings.as_ref());
         }
         self.status.drift.clear();
         self.finalize().await?;
         let live = match live {
-            Some(live) => self.adopt(&server, &desired, live)?,
-            None => self.create(&server, &desired).await?,
+            Some(live) => self.adopt(&server, &desired, live, bindings.as_ref())?,
+            None => self.create(&server, &desired, bindings.as_ref()).await?,
         };
-        self.update(&server, &desired, live).await?;
-        Ok(Done::InSync)
+        let uuid = live.uuid;
+        let updated = self.update(&server, &desired, live).await;
+        // What the server can't hold of the stage is no reason to leave it out of its flows.
+        if let (Some(bindings), true) = (&bindings, is_written(&updated)) {
+            let bound = self.bind(&server, uuid, bindings).await;
+            return updated.and(bound).map(|()| Done::InSync);
+        }
+        updated.map(|()| Done::InSync)
     }
 
     /// The server, once it answers; nothing while its connection has yet to be looked at.
@@ -201,12 +218,7 @@ impl<K: StageKind> Run<K> {
     async fn observe(&mut self, server: &Server) -> Result<Option<Arc<Live>>, Failure> {
         let list = self.list(server).await?;
         let name = super::known::stage_name(&*self.resource);
-        let uncertain = self
-            .ctx
-            .uncertain
-            .lock()
-            .expect("no panic while held")
-            .contains(&self.id);
+        let uncertain = self.distrusts;
         if let Some(recorded) = self.status.stage.clone().filter(|stage| stage.managed) {
             if let Some(live) = list.get(recorded.uuid).filter(|_| !uncertain) {
                 return Ok(Some(live));
@@ -232,8 +244,8 @@ impl<K: StageKind> Run<K> {
         Ok(list.labelled(&name).into_iter().next())
     }
 
-    /// Nothing is known of a write's outcome: the inventory is not to be trusted before authentik is asked.
-    fn uncertain(&self) {
+    /// Nothing is known of a write's outcome: the next reconcile asks authentik itself.
+    pub(super) fn uncertain(&self) {
         self.ctx
             .uncertain
             .lock()
@@ -241,7 +253,7 @@ impl<K: StageKind> Run<K> {
             .insert(self.id.clone());
     }
 
-    fn certain(&self) {
+    pub(super) fn certain(&self) {
         self.ctx
             .uncertain
             .lock()
@@ -347,6 +359,7 @@ impl<K: StageKind> Run<K> {
         server: &Server,
         desired: &Desired,
         live: Option<Arc<Live>>,
+        bindings: Option<&Wanted>,
     ) -> Result<Done, Failure> {
         let Some(live) = live else {
             self.status.stage = None;
@@ -369,7 +382,13 @@ impl<K: StageKind> Run<K> {
             diff.secrets.clear();
         }
         self.status.drift = diff.drift();
-        if diff.is_empty() {
+        if let Some(bindings) = bindings {
+            self.identify_flows(server, live.uuid);
+            let drift = Self::binding_drift(server, live.uuid, bindings);
+            self.status.drift.extend(drift);
+            Self::missing_flow(bindings)?;
+        }
+        if self.status.drift.is_empty() {
             return unsupported(server, &diff).map(|()| Done::InSync);
         }
         Ok(Done::Drifted)
@@ -420,6 +439,7 @@ impl<K: StageKind> Run<K> {
         server: &Server,
         desired: &Desired,
         live: Arc<Live>,
+        bindings: Option<&Wanted>,
     ) -> Result<Arc<Live>, Failure> {
         if self
             .status
@@ -430,12 +450,18 @@ impl<K: StageKind> Run<K> {
             return Ok(live);
         }
         let policy = self.resource.common().adoption_policy.unwrap_or_default();
+        let bound =
+            bindings.is_none_or(|bindings| Self::bindings_match(server, live.uuid, bindings));
         let why_not = match policy {
             AdoptionPolicy::Always => None,
-            AdoptionPolicy::IfMatch if plan::matches::<K>(desired, &live) => None,
+            AdoptionPolicy::IfMatch if plan::matches::<K>(desired, &live) && bound => None,
             AdoptionPolicy::IfMatch => {
                 let fields = plan::diff::<K>(desired, &live, &[]).changes;
-                let fields: BTreeSet<_> = fields.iter().map(|change| change.field.spec).collect();
+                let mut fields: BTreeSet<_> =
+                    fields.iter().map(|change| change.field.spec).collect();
+                if !bound {
+                    fields.insert(FLOWS.spec);
+                }
                 let fields = fields.into_iter().collect::<Vec<_>>().join(", ");
                 Some(format!(
                     "it differs in {fields}; make the spec equal, or set adoptionPolicy: Always to change it"
@@ -471,7 +497,12 @@ impl<K: StageKind> Run<K> {
 
     /// Creates the stage. Whatever holds the name already, or came to hold it by a write whose answer was lost,
     /// is looked at first.
-    async fn create(&mut self, server: &Server, desired: &Desired) -> Result<Arc<Live>, Failure> {
+    async fn create(
+        &mut self,
+        server: &Server,
+        desired: &Desired,
+        bindings: Option<&Wanted>,
+    ) -> Result<Arc<Live>, Failure> {
         let again = self
             .before
             .stage
@@ -489,7 +520,7 @@ impl<K: StageKind> Run<K> {
                 self.created(server, &live, sent, again);
                 Ok(live)
             }
-            Err(error) if name_taken(&error) => self.held(server, desired).await,
+            Err(error) if name_taken(&error) => self.held(server, desired, bindings).await,
             Err(error) if error.outcome_unknown() => {
                 match self.look_up(server, &desired.name).await {
                     Ok(None) => Err(error.into()),
@@ -499,7 +530,7 @@ impl<K: StageKind> Run<K> {
                         self.created(server, &live, Vec::new(), again);
                         Ok(live)
                     }
-                    Ok(Some(live)) => self.adopt(server, desired, live),
+                    Ok(Some(live)) => self.adopt(server, desired, live, bindings),
                     Err(_) => {
                         self.uncertain();
                         Err(error.into())
@@ -531,10 +562,15 @@ impl<K: StageKind> Run<K> {
     }
 
     /// The name is taken: by a stage of this kind that the inventory did not show yet, or by another kind's.
-    async fn held(&mut self, server: &Server, desired: &Desired) -> Result<Arc<Live>, Failure> {
+    async fn held(
+        &mut self,
+        server: &Server,
+        desired: &Desired,
+        bindings: Option<&Wanted>,
+    ) -> Result<Arc<Live>, Failure> {
         if let Some(live) = self.look_up(server, &desired.name).await? {
             self.claim(server, Some(&live))?;
-            return self.adopt(server, desired, live);
+            return self.adopt(server, desired, live, bindings);
         }
         Err(name_conflict(server, &desired.name).await)
     }
@@ -582,17 +618,7 @@ impl<K: StageKind> Run<K> {
         self.note_ignored(diff, &live);
         self.record_sent(sent);
         self.identify(server, &live, true);
-        let reason = if self.is_drift(diff) {
-            "DriftCorrected"
-        } else {
-            "Updated"
-        };
-        let fields = diff.spec_fields();
-        self.note(
-            reason,
-            format!("changed {} of stage {:?}", fields.join(", "), live.name),
-        );
-        self.changed(reason, fields);
+        self.wrote_fields(diff.spec_fields(), !diff.changes.is_empty());
         Ok(live)
     }
 
@@ -655,14 +681,33 @@ impl<K: StageKind> Run<K> {
         secrets.sort_unstable_by(|one, other| one.field.cmp(&other.field));
     }
 
+    /// Notes a change of these fields, by whatever request. What is written while a stage is created or taken
+    /// over is part of that.
+    pub(super) fn wrote_fields(&mut self, fields: Vec<String>, readable: bool) {
+        let drift = readable && self.was_in_sync();
+        let reason = if drift { "DriftCorrected" } else { "Updated" };
+        self.note(reason, format!("changed {}", fields.join(", ")));
+        let earlier = self
+            .status
+            .last_change
+            .take_if(|change| Some(&*change) != self.before.last_change.as_ref());
+        match earlier {
+            Some(earlier) => {
+                let all: BTreeSet<_> = earlier.fields.into_iter().chain(fields).collect();
+                self.changed(&earlier.reason, all.into_iter().collect());
+            }
+            None => self.changed(reason, fields),
+        }
+    }
+
     /// Nothing but authentik has changed since the resource was last in sync.
-    fn is_drift(&self, diff: &Diff) -> bool {
+    fn was_in_sync(&self) -> bool {
         let in_sync = self
             .ctx
             .resources
             .get(&self.id)
             .and_then(|known| known.in_sync);
-        !diff.changes.is_empty() && in_sync.is_some() && in_sync == self.resource.meta().generation
+        in_sync.is_some() && in_sync == self.resource.meta().generation
     }
 
     fn changed(&mut self, reason: &str, fields: Vec<String>) {
@@ -674,12 +719,20 @@ impl<K: StageKind> Run<K> {
     }
 
     fn identify(&mut self, server: &Server, live: &Live, managed: bool) {
+        let manages_bindings = self.resource.common().flows.is_some();
+        let known = self
+            .status
+            .stage
+            .take()
+            .filter(|stage| manages_bindings && stage.uuid == live.uuid);
+        let bindings = known.map(|stage| stage.bindings).unwrap_or_default();
         self.status.stage = Some(StageIdentity {
             uuid: live.uuid,
             name: live.name.clone(),
             server: server.url.clone(),
             managed,
             flows: live.flows.clone(),
+            bindings,
         });
     }
 
@@ -731,6 +784,14 @@ impl<K: StageKind> Run<K> {
             self.ctx.due(self.ctx.resources.rivals(&self.id));
         }
     }
+}
+
+/// Whether authentik holds what the spec says, as far as it is able to.
+fn is_written(updated: &Result<(), Failure>) -> bool {
+    updated
+        .as_ref()
+        .err()
+        .is_none_or(|failure| failure.reason == Reason::FieldUnsupported)
 }
 
 fn object(fields: &Fields) -> Value {

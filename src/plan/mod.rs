@@ -1,5 +1,6 @@
 //! From what is wanted and what is there to what has to be written. Pure: no effects, no clock.
 
+pub mod bindings;
 mod compare;
 mod duration;
 

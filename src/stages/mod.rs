@@ -110,7 +110,7 @@ pub trait StageKind:
     const COLLECTION: Collection;
     /// The name of the kind.
     const KIND: &'static str;
-    /// The fields of the spec whose explicit null means something.
+    /// The fields of the kind's own spec whose explicit null means something.
     const NULLABLE: &'static [&'static str];
     /// The fields beside the name, by which live stages are read and changes are planned.
     const FIELDS: &'static [Field];
@@ -204,7 +204,8 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
     struct Crds(Vec<CustomResourceDefinition>);
     impl ForEachKind for Crds {
         fn kind<K: StageKind>(&mut self) {
-            self.0.push(polished(K::crd(), K::NULLABLE));
+            self.0
+                .push(polished(K::crd(), &[K::NULLABLE, &["flows"]].concat()));
         }
     }
     let mut crds = Crds(vec![

@@ -1,0 +1,235 @@
+//! From the places that a stage is to have in flows and those that it has to what has to be written.
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use uuid::Uuid;
+
+use super::compare;
+use crate::stages::Compare;
+
+/// The settings of a binding that can be managed, by their names in authentik's API.
+pub const SETTINGS: [&str; 4] = [
+    "evaluate_on_plan",
+    "re_evaluate_policies",
+    "invalid_response_action",
+    "policy_engine_mode",
+];
+
+/// A binding as authentik holds it.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+pub struct Binding {
+    /// Its UUID.
+    pub pk: Uuid,
+    /// The flow.
+    pub target: Uuid,
+    /// The stage, as text: what bindings are looked up by.
+    pub stage: String,
+    /// The place.
+    pub order: i32,
+    /// Its settings.
+    #[serde(flatten, deserialize_with = "settings")]
+    pub settings: Map<String, Value>,
+}
+
+fn settings<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Map<String, Value>, D::Error> {
+    let mut all = Map::deserialize(deserializer)?;
+    all.retain(|name, _| SETTINGS.contains(&name.as_str()));
+    Ok(all)
+}
+
+/// A binding as the spec asks for it, its flow looked up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WantedBinding {
+    /// The flow.
+    pub target: Uuid,
+    /// The place.
+    pub order: i32,
+    /// The settings that are managed.
+    pub settings: Map<String, Value>,
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Binds the stage: everything but the stage itself.
+    Create(Map<String, Value>),
+    /// Changes a binding.
+    Update(Uuid, Map<String, Value>),
+    /// Unbinds the stage.
+    Delete(Uuid),
+}
+
+/// What has to be written, in this order: a place in a flow is changed and added before another is taken away,
+/// so that no login meets a moment without the stage.
+///
+/// A binding to the right flow with the wrong order is moved, never deleted and made anew.
+#[must_use]
+pub fn steps<'a>(
+    wanted: &[WantedBinding],
+    live: impl IntoIterator<Item = &'a Binding>,
+) -> Vec<Step> {
+    let mut live: Vec<_> = live.into_iter().collect();
+    live.sort_unstable_by_key(|binding| (binding.order, binding.pk));
+    let mut steps = Vec::new();
+    let mut elsewhere = Vec::new();
+    for wanted in wanted {
+        match take(&mut live, |live| {
+            live.target == wanted.target && live.order == wanted.order
+        }) {
+            Some(live) => steps.extend(update(wanted, live)),
+            None => elsewhere.push(wanted),
+        }
+    }
+    for wanted in elsewhere {
+        match take(&mut live, |live| live.target == wanted.target) {
+            Some(live) => steps.extend(update(wanted, live)),
+            None => steps.push(Step::Create(create(wanted))),
+        }
+    }
+    steps.extend(live.iter().map(|live| Step::Delete(live.pk)));
+    steps
+}
+
+/// Whether only bindings are missing: nothing that is there is wrong. So is a stage that was created and not
+/// yet bound when the operator was killed.
+#[must_use]
+pub fn only_missing(steps: &[Step]) -> bool {
+    steps.iter().all(|step| matches!(step, Step::Create(_)))
+}
+
+fn take<'a>(live: &mut Vec<&'a Binding>, fits: impl Fn(&Binding) -> bool) -> Option<&'a Binding> {
+    let found = live.iter().position(|live| fits(live))?;
+    Some(live.remove(found))
+}
+
+fn create(wanted: &WantedBinding) -> Map<String, Value> {
+    let mut body = wanted.settings.clone();
+    body.insert("target".to_owned(), Value::from(wanted.target.to_string()));
+    body.insert("order".to_owned(), Value::from(wanted.order));
+    body
+}
+
+fn update(wanted: &WantedBinding, live: &Binding) -> Option<Step> {
+    let differs = |name: &str, value: &Value| {
+        let found = live.settings.get(name).unwrap_or(&Value::Null);
+        !compare::equal(Compare::Value, value, found)
+    };
+    let mut body: Map<_, _> = wanted
+        .settings
+        .iter()
+        .filter(|(name, value)| differs(name, value))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    if live.order != wanted.order {
+        body.insert("order".to_owned(), Value::from(wanted.order));
+    }
+    if body.is_empty() {
+        return None;
+    }
+    // authentik looks at what one request says of these two, whatever it holds already.
+    for name in ["evaluate_on_plan", "re_evaluate_policies"] {
+        if let Some(value) = wanted.settings.get(name)
+            && (body.contains_key("evaluate_on_plan") || body.contains_key("re_evaluate_policies"))
+        {
+            body.insert(name.to_owned(), value.clone());
+        }
+    }
+    Some(Step::Update(live.pk, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const LOGIN: Uuid = Uuid::from_u128(1);
+    const RECOVERY: Uuid = Uuid::from_u128(2);
+
+    fn wanted(target: Uuid, order: i32, settings: Value) -> WantedBinding {
+        let settings = settings.as_object().cloned().unwrap_or_default();
+        WantedBinding {
+            target,
+            order,
+            settings,
+        }
+    }
+
+    fn live(pk: u128, target: Uuid, order: i32, settings: Value) -> Binding {
+        Binding {
+            pk: Uuid::from_u128(pk),
+            target,
+            stage: Uuid::nil().to_string(),
+            order,
+            settings: settings.as_object().cloned().unwrap_or_default(),
+        }
+    }
+
+    fn body(body: Value) -> Map<String, Value> {
+        body.as_object().cloned().unwrap_or_default()
+    }
+
+    #[test]
+    fn equal_is_nothing_to_do() {
+        let there = live(9, LOGIN, 10, json!({"evaluate_on_plan": true}));
+        assert_eq!(steps(&[wanted(LOGIN, 10, json!({}))], [&there]), []);
+        assert_eq!(
+            steps(
+                &[wanted(LOGIN, 10, json!({"evaluate_on_plan": true}))],
+                [&there]
+            ),
+            []
+        );
+        assert_eq!(steps(&[], []), []);
+    }
+
+    #[test]
+    fn another_order_is_a_move() {
+        let there = live(9, LOGIN, 10, json!({}));
+        let move_ = Step::Update(there.pk, body(json!({"order": 30})));
+        assert_eq!(steps(&[wanted(LOGIN, 30, json!({}))], [&there]), [move_]);
+    }
+
+    #[test]
+    fn a_place_that_is_right_is_not_moved_for_another() {
+        let (first, second) = (live(8, LOGIN, 10, json!({})), live(9, LOGIN, 20, json!({})));
+        let move_ = Step::Update(first.pk, body(json!({"order": 30})));
+        let both = [wanted(LOGIN, 30, json!({})), wanted(LOGIN, 20, json!({}))];
+        assert_eq!(steps(&both, [&first, &second]), [move_]);
+    }
+
+    #[test]
+    fn adding_comes_before_removing() {
+        let there = live(9, LOGIN, 10, json!({}));
+        let add = Step::Create(body(json!({"target": RECOVERY.to_string(), "order": 10})));
+        assert_eq!(
+            steps(&[wanted(RECOVERY, 10, json!({}))], [&there]),
+            [add, Step::Delete(there.pk)]
+        );
+    }
+
+    #[test]
+    fn the_two_evaluations_travel_together() {
+        let both = json!({"evaluate_on_plan": true, "re_evaluate_policies": false});
+        let there = live(
+            9,
+            LOGIN,
+            10,
+            json!({"evaluate_on_plan": true, "re_evaluate_policies": true}),
+        );
+        let change = Step::Update(there.pk, body(both.clone()));
+        assert_eq!(steps(&[wanted(LOGIN, 10, both)], [&there]), [change]);
+    }
+
+    #[test]
+    fn a_stage_that_is_not_bound_yet_only_lacks() {
+        assert!(only_missing(&steps(&[wanted(LOGIN, 10, json!({}))], [])));
+        let there = live(9, RECOVERY, 10, json!({}));
+        assert!(!only_missing(&steps(
+            &[wanted(LOGIN, 10, json!({}))],
+            [&there]
+        )));
+    }
+}
