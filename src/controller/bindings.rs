@@ -1,6 +1,6 @@
 //! The places of a stage in its flows: part of the stage's own reconcile.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use reqwest::Method;
 use serde_json::{Map, Value, json};
@@ -63,7 +63,7 @@ impl<K: StageKind> Run<K> {
         let Some(flows) = &self.resource.common().flows else {
             return Ok(None);
         };
-        let resolver = Resolver::new(&self.ctx, server, &self.id.namespace);
+        let resolver = Resolver::new(&self.ctx, server, &self.id);
         let mut wanted = Wanted {
             bindings: Vec::with_capacity(flows.len()),
             missing: None,
@@ -92,7 +92,7 @@ impl<K: StageKind> Run<K> {
         let read = server
             .inventory
             .bindings
-            .at_most(Duration::MAX, server.client())
+            .at_most(self.ctx.resources.asked_since(&self.id), server.client())
             .await;
         server.learn(Collection::BINDINGS, &Method::GET, read)?;
         Ok(Some(wanted))

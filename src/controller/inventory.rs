@@ -117,6 +117,8 @@ struct State<T> {
     snapshot: Option<Snapshot<T>>,
     /// Own writes since the list under way began: it may or may not show them.
     written: Option<Vec<(Uuid, Option<Arc<T>>)>>,
+    /// What the lists since the last resync have found different.
+    changes: Changes,
     /// How many lists have ended, and how the last one did.
     attempts: u64,
     last: Result<(), Error>,
@@ -130,7 +132,7 @@ pub struct List<T> {
     one_at_a_time: tokio::sync::Mutex<()>,
 }
 
-/// What a refresh found different: UUID and label of each row that came, went or changed.
+/// What lists found different: UUID and label of each row that came, went or changed.
 pub type Changes = Vec<(Uuid, String)>;
 
 impl<T: Listed> List<T> {
@@ -140,6 +142,7 @@ impl<T: Listed> List<T> {
             state: Mutex::new(State {
                 snapshot: None,
                 written: None,
+                changes: Changes::new(),
                 attempts: 0,
                 last: Ok(()),
             }),
@@ -158,28 +161,36 @@ impl<T: Listed> List<T> {
             .map(|snapshot| snapshot.read_at.elapsed())
     }
 
-    /// Reads the list unless it was read within `max_age`. One read at a time; whoever waits for it shares its
-    /// result, its failure included.
+    /// Reads the list unless it was read within `max_age` before this call. One read at a time; whoever waits
+    /// for it shares its result, its failure included.
     ///
     /// # Errors
     /// Those of the list.
-    pub async fn at_most(&self, max_age: Duration, client: &Client) -> Result<Changes, Error> {
-        let current = |list: &Self| list.age().is_some_and(|age| age <= max_age);
-        if current(self) {
-            return Ok(Changes::new());
+    pub async fn at_most(&self, max_age: Duration, client: &Client) -> Result<(), Error> {
+        let called = Instant::now();
+        let current = || {
+            self.age()
+                .is_some_and(|age| age <= max_age.saturating_add(called.elapsed()))
+        };
+        if current() {
+            return Ok(());
         }
         let attempts = self.state().attempts;
         let _turn = self.one_at_a_time.lock().await;
         {
             let state = self.state();
             if state.attempts != attempts {
-                return state.last.clone().map(|()| Changes::new());
+                state.last.clone()?;
             }
+        }
+        // What was read meanwhile may have begun too early.
+        if current() {
+            return Ok(());
         }
         self.refresh(client).await
     }
 
-    async fn refresh(&self, client: &Client) -> Result<Changes, Error> {
+    async fn refresh(&self, client: &Client) -> Result<(), Error> {
         self.state().written = Some(Vec::new());
         let began = Instant::now();
         let read = (self.read)(client.clone()).await;
@@ -192,8 +203,14 @@ impl<T: Listed> List<T> {
             new.set(uuid, row);
         }
         let changes = new.changes_since(state.snapshot.as_ref());
+        state.changes.extend(changes);
         state.snapshot = Some(new);
-        Ok(changes)
+        Ok(())
+    }
+
+    /// What the lists since the last call have found different, whoever asked for them.
+    fn take_changes(&self) -> Changes {
+        std::mem::take(&mut self.state().changes)
     }
 
     /// The row with this UUID.
@@ -329,7 +346,7 @@ impl Default for Inventory {
     }
 }
 
-/// What a refresh of the whole inventory found different.
+/// What has been found different since the last refresh of the whole inventory.
 #[derive(Debug, Default)]
 pub struct Refreshed {
     /// Stages of our kinds that came, went or changed, UUID and name; or whose bindings did, without the name.
@@ -363,38 +380,44 @@ impl Inventory {
             .cloned()
             .collect();
         let mut refreshed = Refreshed::default();
-        for kind in kinds {
-            let changes = refreshed.keep(again(&kind, client).await)?;
-            refreshed.stages.extend(changes);
+        for kind in &kinds {
+            refreshed.note(again(kind, client).await)?;
         }
-        let stages = refreshed.keep(again(&self.stages, client).await)?;
-        let flows = refreshed.keep(again(&self.flows, client).await)?;
-        let device_types = refreshed.keep(again(&self.device_types, client).await)?;
-        let bindings = refreshed.keep(again(&self.bindings, client).await)?;
-        let bound = bindings.iter().filter_map(|(_, stage)| stage.parse().ok());
+        refreshed.note(again(&self.stages, client).await)?;
+        refreshed.note(again(&self.flows, client).await)?;
+        refreshed.note(again(&self.device_types, client).await)?;
+        refreshed.note(again(&self.bindings, client).await)?;
+        refreshed.stages = kinds.iter().flat_map(|kind| kind.take_changes()).collect();
+        let bindings = self.bindings.take_changes().into_iter();
+        let bound = bindings.filter_map(|(_, stage)| stage.parse().ok());
         refreshed
             .stages
             .extend(bound.map(|stage| (stage, String::new())));
-        refreshed.references = !(stages.is_empty() && flows.is_empty() && device_types.is_empty());
+        let references = [
+            self.stages.take_changes(),
+            self.flows.take_changes(),
+            self.device_types.take_changes(),
+        ];
+        refreshed.references = references.iter().any(|changes| !changes.is_empty());
         Ok(refreshed)
     }
 }
 
 impl Refreshed {
-    fn keep(&mut self, changes: Result<Changes, Error>) -> Result<Changes, Error> {
-        match changes {
+    fn note(&mut self, read: Result<(), Error>) -> Result<(), Error> {
+        match read {
             Err(error @ (Error::AccessDenied { .. } | Error::EndpointMissing { .. })) => {
                 self.refused.push(error);
-                Ok(Changes::new())
+                Ok(())
             }
             other => other,
         }
     }
 }
 
-async fn again<T: Listed>(list: &List<T>, client: &Client) -> Result<Changes, Error> {
+async fn again<T: Listed>(list: &List<T>, client: &Client) -> Result<(), Error> {
     if list.age().is_none() {
-        return Ok(Changes::new());
+        return Ok(());
     }
     list.at_most(Duration::ZERO, client).await
 }

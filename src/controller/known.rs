@@ -4,14 +4,16 @@
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Mutex,
+    time::Duration,
 };
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    api::{ConnectionReference, StageIdentity, StageStatus},
+    api::{ConnectionReference, RECONCILE_ANNOTATION, StageIdentity, StageStatus},
     stages::{ResourceId, StageKind},
 };
 
@@ -28,6 +30,12 @@ pub struct Known {
     pub stage: Option<StageIdentity>,
     /// The generation that was last found in sync.
     pub in_sync: Option<i64>,
+    /// The annotation with which a person asks for a reconcile.
+    request: Option<String>,
+    /// When that annotation was last seen to change.
+    asked: Option<Instant>,
+    /// The generation of the spec, and when it was first seen.
+    edited: (Option<i64>, Instant),
 }
 
 /// A status that was written and that the watch may not have shown yet.
@@ -61,13 +69,28 @@ impl Resources {
         let id = ResourceId::of(resource);
         let status = self.latest_status(resource);
         let mut inner = self.lock();
-        let in_sync = synced_generation(&status).or_else(|| inner.resources.get(&id)?.in_sync);
+        let old = inner.resources.get(&id);
+        let in_sync = synced_generation(&status).or_else(|| old?.in_sync);
+        let request = resource.annotations().get(RECONCILE_ANNOTATION).cloned();
+        // The annotation that a resource comes with asks for nothing that its first reconcile would not do.
+        let asked = match old {
+            Some(old) if old.request != request => Some(Instant::now()),
+            old => old.and_then(|old| old.asked),
+        };
+        let generation = resource.meta().generation;
+        let edited = match old {
+            Some(old) if old.edited.0 == generation => old.edited,
+            _ => (generation, Instant::now()),
+        };
         let known = Known {
             created: resource.creation_timestamp().map(|time| time.0),
             name: stage_name(resource),
             connection: resource.common().connection_ref.clone(),
             stage: status.stage,
             in_sync,
+            request,
+            asked,
+            edited,
         };
         inner.put(id, known);
     }
@@ -123,6 +146,18 @@ impl Resources {
     /// What is known of this resource.
     pub fn get(&self, id: &ResourceId) -> Option<Known> {
         self.lock().resources.get(id).cloned()
+    }
+
+    /// How long ago a person last asked for a look at authentik itself; nothing older may answer that.
+    pub fn asked_since(&self, id: &ResourceId) -> Duration {
+        let asked = self.get(id).and_then(|known| known.asked);
+        asked.map_or(Duration::MAX, |asked| asked.elapsed())
+    }
+
+    /// How long ago the spec was first seen as it is: what it names may have come to be just before.
+    pub fn edited_since(&self, id: &ResourceId) -> Duration {
+        let known = self.get(id);
+        known.map_or(Duration::MAX, |known| known.edited.1.elapsed())
     }
 
     /// Every resource of this kind in these namespaces (none: all), to find those that have gone unseen.

@@ -10,7 +10,7 @@ use super::{
     context::Context,
     dependents::Dependency,
     failure::{Failure, MISSING_RETRY, Reason},
-    inventory::{Changes, List, Listed},
+    inventory::{List, Listed},
     known::stage_name,
     server::Server,
 };
@@ -58,17 +58,13 @@ fn resource_id(namespace: &str, reference: &ResourceReference) -> Option<Resourc
 pub struct Resolver<'a> {
     ctx: &'a Context,
     server: &'a Arc<Server>,
-    namespace: &'a str,
+    id: &'a ResourceId,
 }
 
 impl<'a> Resolver<'a> {
-    /// For a resource of this namespace on this server.
-    pub fn new(ctx: &'a Context, server: &'a Arc<Server>, namespace: &'a str) -> Self {
-        Self {
-            ctx,
-            server,
-            namespace,
-        }
+    /// For this resource, whose stage is on this server.
+    pub fn new(ctx: &'a Context, server: &'a Arc<Server>, id: &'a ResourceId) -> Self {
+        Self { ctx, server, id }
     }
 
     /// What the resource wants.
@@ -88,7 +84,7 @@ impl<'a> Resolver<'a> {
             }
             if let Wanted::Secret(key) = wanted {
                 let secret = match key {
-                    Some(key) => Some(self.ctx.secrets.version(self.namespace, &key).await?),
+                    Some(key) => Some(self.ctx.secrets.version(&self.id.namespace, &key).await?),
                     None => None,
                 };
                 desired.secrets.insert(field.api, secret);
@@ -187,7 +183,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn resource(&self, field: &Field, reference: &ResourceReference) -> Result<Uuid, Failure> {
-        let Some(id) = resource_id(self.namespace, reference) else {
+        let Some(id) = resource_id(&self.id.namespace, reference) else {
             return Err(Failure::new(
                 Reason::InvalidSpec,
                 format!(
@@ -252,7 +248,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Looks in the inventory and, where nothing is found, in a list that is not older than the pause between
-    /// two tries.
+    /// two tries, nor than the spec. A person who asks for a look gets one at a list that is read after that.
     async fn found<T: Listed>(
         &self,
         field: &Field,
@@ -264,7 +260,9 @@ impl<'a> Resolver<'a> {
         self.read(list, collection, self.server.resync * 2).await?;
         let mut found = look();
         if found.is_empty() {
-            self.read(list, collection, MISSING_RETRY).await?;
+            let edited = self.ctx.resources.edited_since(self.id);
+            self.read(list, collection, MISSING_RETRY.min(edited))
+                .await?;
             found = look();
         }
         match found.as_slice() {
@@ -298,7 +296,8 @@ impl<'a> Resolver<'a> {
         list: &List<T>,
         collection: Collection,
         max_age: std::time::Duration,
-    ) -> Result<Changes, Error> {
+    ) -> Result<(), Error> {
+        let max_age = self.ctx.resources.asked_since(self.id).min(max_age);
         let read = list.at_most(max_age, self.server.client()).await;
         self.server.learn(collection, &reqwest::Method::GET, read)
     }

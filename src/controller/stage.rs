@@ -149,7 +149,7 @@ impl<K: StageKind> Run<K> {
         let live = self.observe(&server).await?;
         self.claim(&server, live.as_deref())?;
         let bindings = self.wanted_bindings(&server).await?;
-        let desired = Resolver::new(&self.ctx, &server, &self.id.namespace)
+        let desired = Resolver::new(&self.ctx, &server, &self.id)
             .desired(&*self.resource)
             .await?;
         if self.observes() {
@@ -263,8 +263,9 @@ impl<K: StageKind> Run<K> {
 
     async fn list(&self, server: &Server) -> Result<Arc<List<Live>>, Failure> {
         let list = server.inventory.kind::<K>();
-        // The connection refreshes it; here it is read only where it never was.
-        let read = list.at_most(Duration::MAX, server.client()).await;
+        // The connection refreshes it; here it is read only where it never was, or when a person asks.
+        let max_age = self.ctx.resources.asked_since(&self.id);
+        let read = list.at_most(max_age, server.client()).await;
         server.learn(K::COLLECTION, &reqwest::Method::GET, read)?;
         Ok(list)
     }
