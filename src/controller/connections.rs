@@ -374,7 +374,7 @@ pub async fn reconcile<C: Connection>(ctx: Arc<Context>, connection: Arc<C>) -> 
         report(&ctx, &*connection, server.as_ref().ok(), &outcome).await;
     }
     if changed {
-        ctx.changed(&Dependency::Connection(key));
+        ctx.reconnected(&key);
     }
     next
 }

@@ -144,6 +144,14 @@ impl Context {
         }
     }
 
+    /// A connection leads to another server, or there with another token: whatever failed is due.
+    pub fn reconnected(&self, key: &ConnectionKey) {
+        for id in self.dependents.of(&Dependency::Connection(key.clone())) {
+            self.retries.credentials_changed(&id);
+            self.enqueue(&id);
+        }
+    }
+
     /// These resources are due.
     pub fn due(&self, ids: Vec<ResourceId>) {
         for id in ids {

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{
     bindings::slug,
     failure::{Failure, Reason},
+    resolve::Resolver,
     retry::Request,
     server::Server,
     stage::Run,
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     api::{DeletionPolicy, FINALIZER, ManagementPolicy, StageIdentity},
     authentik::{self, UsedBy},
-    plan::bindings::Binding,
+    plan::{self, bindings::Binding},
     stages::{AuthenticatorValidateStage, StageKind},
 };
 
@@ -53,8 +54,18 @@ impl<K: StageKind> Run<K> {
         let leave = policy == DeletionPolicy::Orphan
             || common.suspend == Some(true)
             || common.management_policy == Some(ManagementPolicy::Observe);
-        let Some(stage) = self.status.stage.clone().filter(|stage| stage.managed) else {
-            return self.find_lost(leave).await;
+        let recorded = self.status.stage.clone().filter(|stage| stage.managed);
+        let stage = match recorded {
+            None if self.distrusts && !leave => {
+                let Some(server) = self.server().await? else {
+                    return Ok(false);
+                };
+                self.find_lost(&server).await?
+            }
+            recorded => recorded,
+        };
+        let Some(stage) = stage else {
+            return Ok(true);
         };
         if leave {
             self.orphaned(&stage);
@@ -85,29 +96,28 @@ impl<K: StageKind> Run<K> {
         Ok(true)
     }
 
-    /// Nothing is recorded as this resource's own. All the same a stage may have been created whose answer or
-    /// whose record was lost; under a policy that deletes, it must not stay behind unseen.
-    async fn find_lost(&mut self, leave: bool) -> Result<bool, Failure> {
-        if leave || !self.distrusts {
-            return Ok(true);
+    /// Nothing is recorded as this resource's own. All the same it may have created a stage whose answer was
+    /// lost: one that holds what the spec says, as after a crash, is its own.
+    async fn find_lost(&mut self, server: &Arc<Server>) -> Result<Option<StageIdentity>, Failure> {
+        let name = super::known::stage_name(&*self.resource);
+        let Some(live) = self.look_up(server, &name).await? else {
+            return Ok(None);
+        };
+        let resolver = Resolver::new(&self.ctx, server, &self.id);
+        let desired = resolver.desired(&*self.resource).await?;
+        let identity = StageIdentity {
+            uuid: live.uuid,
+            name: live.name.clone(),
+            server: server.url.clone(),
+            managed: true,
+            flows: Vec::new(),
+            bindings: Vec::new(),
+        };
+        if plan::matches::<K>(&desired, &live) {
+            return Ok(Some(identity));
         }
-        let Some(server) = self.server().await? else {
-            return Ok(false);
-        };
-        let Some(live) = self
-            .look_up(&server, &super::known::stage_name(&*self.resource))
-            .await?
-        else {
-            return Ok(true);
-        };
-        self.note(
-            "Orphaned",
-            format!(
-                "left stage {:?} ({}) on {}: whether this resource created it is not known",
-                live.name, live.uuid, server.url
-            ),
-        );
-        Ok(true)
+        self.orphaned(&identity);
+        Ok(None)
     }
 
     fn orphaned(&mut self, stage: &StageIdentity) {

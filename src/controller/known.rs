@@ -38,10 +38,11 @@ pub struct Known {
     edited: (Option<i64>, Instant),
 }
 
-/// A status that was written and that the watch may not have shown yet.
+/// A status that the watch may not have shown yet.
 #[derive(Debug)]
 struct Fresh {
-    resource_version: u64,
+    /// Of the write; none where it failed, and Kubernetes does not have this status.
+    resource_version: Option<u64>,
     status: StageStatus,
 }
 
@@ -67,7 +68,7 @@ impl Resources {
     /// Notes what a watch shows.
     pub fn seen<K: StageKind>(&self, resource: &K) {
         let id = ResourceId::of(resource);
-        let status = self.latest_status(resource);
+        let (status, _) = self.latest_status(resource);
         let mut inner = self.lock();
         let old = inner.resources.get(&id);
         let in_sync = synced_generation(&status).or_else(|| old?.in_sync);
@@ -95,7 +96,8 @@ impl Resources {
         inner.put(id, known);
     }
 
-    /// Notes a status that was written, until the watch shows it or a newer one.
+    /// Notes a status that was written, until the watch shows it or a newer one; or one that could not be
+    /// written (no resourceVersion), until it is: what authentik was made to hold is not to be forgotten.
     pub fn wrote(&self, id: &ResourceId, resource_version: Option<&str>, status: StageStatus) {
         let mut inner = self.lock();
         if let Some(mut known) = inner.resources.get(id).cloned() {
@@ -103,34 +105,29 @@ impl Resources {
             known.in_sync = synced_generation(&status).or(known.in_sync);
             inner.put(id.clone(), known);
         }
-        if let Some(resource_version) = resource_version.and_then(|version| version.parse().ok()) {
-            inner.fresh.insert(
-                id.clone(),
-                Fresh {
-                    resource_version,
-                    status,
-                },
-            );
-        }
+        let resource_version = resource_version.and_then(|version| version.parse().ok());
+        let fresh = Fresh {
+            resource_version,
+            status,
+        };
+        inner.fresh.insert(id.clone(), fresh);
     }
 
-    /// The resource's status: what the watch shows or, where that lags behind, what was written.
-    pub fn latest_status<K: StageKind>(&self, resource: &K) -> StageStatus {
+    /// The resource's status: what the watch shows or, where that lags behind, what was written; and whether
+    /// Kubernetes has it.
+    pub fn latest_status<K: StageKind>(&self, resource: &K) -> (StageStatus, bool) {
         let id = ResourceId::of(resource);
         let mut inner = self.lock();
-        let shown = resource
+        let shown: Option<u64> = resource
             .resource_version()
-            .and_then(|version| version.parse::<u64>().ok());
-        match inner.fresh.get(&id) {
-            Some(fresh) if shown.is_some_and(|shown| shown < fresh.resource_version) => {
-                fresh.status.clone()
-            }
-            Some(_) => {
-                inner.fresh.remove(&id);
-                resource.status().cloned().unwrap_or_default()
-            }
-            None => resource.status().cloned().unwrap_or_default(),
+            .and_then(|version| version.parse().ok());
+        match inner.fresh.get(&id).map(|fresh| fresh.resource_version) {
+            Some(None) => return (inner.fresh[&id].status.clone(), false),
+            Some(written) if shown < written => return (inner.fresh[&id].status.clone(), true),
+            Some(_) => drop(inner.fresh.remove(&id)),
+            None => {}
         }
+        (resource.status().cloned().unwrap_or_default(), true)
     }
 
     /// The resource is gone. Returns those that wanted what it had.

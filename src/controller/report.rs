@@ -164,17 +164,20 @@ impl<K: StageKind> Run<K> {
 
     /// Writes the status if it is another than before: no change, no write.
     pub(super) async fn write_status(&self) -> Result<(), Failure> {
-        if self.status == self.before {
+        if self.status == self.before && self.known_to_kubernetes {
             return Ok(());
         }
-        let written = patch_status(&self.api(), &self.id.name, &self.status).await?;
-        if let Some(resource_version) = written {
-            self.ctx
-                .resources
-                .wrote(&self.id, Some(&resource_version), self.status.clone());
-            self.tell_dependents();
-        }
-        Ok(())
+        let written = patch_status(&self.api(), &self.id.name, &self.status).await;
+        let version = match &written {
+            Ok(None) => return Ok(()),
+            Ok(version) => version.as_deref(),
+            Err(_) => None,
+        };
+        self.ctx
+            .resources
+            .wrote(&self.id, version, self.status.clone());
+        self.tell_dependents();
+        written.map(drop)
     }
 
     pub(super) async fn publish(&mut self) {

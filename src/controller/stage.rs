@@ -46,6 +46,8 @@ pub struct Run<K> {
     /// The status as it was, and as it will be.
     pub(super) before: StageStatus,
     pub(super) status: StageStatus,
+    /// Whether the status as it was has been written.
+    pub(super) known_to_kubernetes: bool,
     pub(super) notes: Vec<Note>,
     /// The resync interval of the connection, once it is known.
     pub(super) resync: Duration,
@@ -85,7 +87,7 @@ pub async fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>) -> Opt
 
 impl<K: StageKind> Run<K> {
     fn new(ctx: Arc<Context>, resource: Arc<K>) -> Self {
-        let before = ctx.resources.latest_status(&*resource);
+        let (before, known_to_kubernetes) = ctx.resources.latest_status(&*resource);
         let id = ResourceId::of(&*resource);
         let distrusts = ctx
             .uncertain
@@ -95,6 +97,7 @@ impl<K: StageKind> Run<K> {
         Self {
             id,
             distrusts,
+            known_to_kubernetes,
             status: before.clone(),
             before,
             notes: Vec::new(),
