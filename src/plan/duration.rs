@@ -15,13 +15,15 @@ const UNITS: [(&str, f64); 7] = [
 /// with an internal error.
 const LARGEST: f64 = 1_000_000_000.0 * 86_400_000_000.0;
 
-/// What authentik makes of this text, in microseconds; nothing where it would refuse it.
+/// A pair that counts: which of the units, how many of it, and the text of both.
+type Pair<'a> = (usize, f64, &'a str);
+
+/// The pairs that count; nothing where authentik would refuse the text.
 ///
-/// As authentik does (`authentik/lib/utils/time.py`), a keyword given twice counts once, with its last
-/// value, and pairs with an unknown keyword (one with spaces around it, too) are passed over.
-#[must_use]
-pub fn microseconds(text: &str) -> Option<i128> {
-    let mut values: [Option<f64>; UNITS.len()] = [None; UNITS.len()];
+/// As authentik does (`authentik/lib/utils/time.py`), pairs with an unknown keyword (one with spaces around
+/// it, too) are passed over.
+fn pairs(text: &str) -> Option<Vec<Pair<'_>>> {
+    let mut pairs = Vec::new();
     for pair in text.trim().split(';') {
         let (keyword, value) = pair
             .split_once('=')
@@ -32,13 +34,27 @@ pub fn microseconds(text: &str) -> Option<i128> {
         else {
             continue;
         };
-        values[unit] = Some(
-            value
-                .trim()
-                .parse::<f64>()
-                .ok()
-                .filter(|value| value.is_finite())?,
-        );
+        let value = value.trim().parse::<f64>().ok();
+        pairs.push((unit, value.filter(|value| value.is_finite())?, pair.trim()));
+    }
+    Some(pairs)
+}
+
+/// The text without what authentik passes over; nothing where it would refuse it.
+#[must_use]
+pub fn understood(text: &str) -> Option<String> {
+    microseconds(text)?;
+    let pairs: Vec<_> = pairs(text)?.into_iter().map(|(.., pair)| pair).collect();
+    Some(pairs.join(";"))
+}
+
+/// What authentik makes of this text, in microseconds; nothing where it would refuse it. A keyword given
+/// twice counts once, with its last value.
+#[must_use]
+pub fn microseconds(text: &str) -> Option<i128> {
+    let mut values: [Option<f64>; UNITS.len()] = [None; UNITS.len()];
+    for (unit, value, _) in pairs(text)? {
+        values[unit] = Some(value);
     }
     let total = values
         .iter()
@@ -51,7 +67,7 @@ pub fn microseconds(text: &str) -> Option<i128> {
 
 #[cfg(test)]
 mod tests {
-    use super::microseconds;
+    use super::{microseconds, understood};
 
     #[test]
     fn the_same_time_in_other_words_is_equal() {
@@ -74,6 +90,8 @@ mod tests {
     #[test]
     fn a_keyword_with_a_space_is_passed_over_as_authentik_does() {
         assert_eq!(microseconds("hours=1; minutes=5"), microseconds("hours=1"));
+        let text = "hours=1; minutes=5;Days=2 ;fortnights=1";
+        assert_eq!(understood(text).as_deref(), Some("hours=1;Days=2"));
     }
 
     #[test]
@@ -95,6 +113,7 @@ mod tests {
             "hours=nan",
         ] {
             assert_eq!(microseconds(text), None, "{text}");
+            assert_eq!(understood(text), None, "{text}");
         }
     }
 }

@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use uuid::Uuid;
 
+pub(crate) use duration::understood as understood_duration;
+
 use crate::{
     api::{DriftedField, SentSecret},
     stages::{Field, NAME, StageKind},

@@ -12,7 +12,7 @@ use crate::{
         schema::{no_duplicates, null_is_empty},
     },
     authentik::Collection,
-    plan::Fields,
+    plan::{Fields, understood_duration},
 };
 
 /// What happens to people without a second factor.
@@ -302,7 +302,9 @@ impl StageKind for AuthenticatorValidateStage {
                     ..StageReference::default()
                 }
             }),
-            last_auth_threshold: read(fields, "last_auth_threshold"),
+            // What authentik passes over in it would count once it is written without the spaces.
+            last_auth_threshold: read::<String>(fields, "last_auth_threshold")
+                .and_then(|text| understood_duration(&text)),
             webauthn_user_verification: read(fields, "webauthn_user_verification"),
             webauthn_allowed_device_types: read_list(
                 fields,
