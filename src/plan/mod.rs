@@ -3,6 +3,8 @@
 pub mod bindings;
 mod compare;
 mod duration;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::BTreeMap, marker::PhantomData};
 
