@@ -19,10 +19,13 @@ test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL 
 	@: "$${AUTHENTIK_TOKEN:?must be an API token of that authentik}"
 	cargo test --locked --test cluster
 
+generate: ## write what is generated from the code
+	cargo run -q -- crds --output-dir crds
+
 check: ## check format, lints and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependencies are not checked'; fi
 
-.PHONY: help demo test test-authentik check
+.PHONY: help demo test test-authentik generate check

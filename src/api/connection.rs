@@ -18,8 +18,8 @@ const DEFAULT_CONCURRENCY: u16 = 4;
 
 fn url_form() -> Rule {
     Rule::new(
-        "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHost() != '' \
-         && !self.contains('?') && !self.contains('#') && !self.contains('@')",
+        "isURL(self) && url(self).getScheme() in ['http', 'https'] && url(self).getHostname() != '' \
+         && !self.matches('[?#@[:space:]]')",
     )
     .message("url is not the address of an authentik server; write http:// or https://, a host and, if need be, a path, without user, query or fragment")
 }
