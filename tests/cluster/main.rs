@@ -5,3 +5,4 @@ mod harness;
 
 mod flows;
 mod lifecycle;
+mod schema;

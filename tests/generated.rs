@@ -1,0 +1,44 @@
+//! What is generated from the code is what the code generates.
+
+use std::{collections::BTreeMap, fs, path::Path, process::Command};
+
+/// The files of a folder by their names.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(folder).expect("the folder can be read");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .map(|path| {
+            let name = path.file_name().expect("a name").to_string_lossy();
+            let text = fs::read_to_string(&path).expect("the file can be read");
+            (name.into_owned(), text)
+        })
+        .collect()
+}
+
+#[test]
+fn the_crds_are_those_of_the_code() {
+    let generated = Path::new(env!("CARGO_TARGET_TMPDIR")).join("crds");
+    // What an earlier run has left would hide a kind that is gone.
+    let _ = fs::remove_dir_all(&generated);
+    fs::create_dir_all(&generated).expect("the folder can be made");
+    let done = Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"))
+        .args(["crds", "--output-dir"])
+        .arg(&generated)
+        .status()
+        .expect("the operator runs");
+    assert!(done.success());
+    let committed = files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("crds"));
+    let generated = files(&generated);
+    let names = |files: &BTreeMap<String, String>| files.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        names(&committed),
+        names(&generated),
+        "crds/ lacks a file or has one too many; run `make generate` and delete what no kind has"
+    );
+    for (name, text) in generated {
+        assert!(
+            committed[&name] == text,
+            "crds/{name} is out of date; run `make generate`"
+        );
+    }
+}
