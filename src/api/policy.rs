@@ -1,4 +1,7 @@
 //! What every stage kind lets its users decide.
+//!
+//! In a CRD the description of an enum stands in the place of that of the field that holds it, so the enums
+//! tell what their values mean and what holds where the field is omitted.
 
 use kube::{KubeSchema, core::Rule};
 use schemars::JsonSchema;
@@ -9,7 +12,8 @@ use super::{
     schema::{not_blank, null_is_empty},
 };
 
-/// Whether the operator writes.
+/// Whether the operator writes to authentik. `Enforce` (when omitted): it writes whatever differs. `Observe`:
+/// it never writes and reports the difference in `status.drift`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum ManagementPolicy {
     /// Write to authentik whatever differs.
@@ -19,7 +23,9 @@ pub enum ManagementPolicy {
     Observe,
 }
 
-/// What to do with a stage of this name that exists already.
+/// What to do with a stage of this name that exists already. `IfMatch` (when omitted): take it over where
+/// every readable field that the spec sets is equal. `Always`: take it over and change what differs. `Never`:
+/// refuse.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum AdoptionPolicy {
     /// Take it over where every readable field that the spec sets is equal.
@@ -31,7 +37,9 @@ pub enum AdoptionPolicy {
     Never,
 }
 
-/// What happens to the stage when the resource is deleted.
+/// What happens to the stage when this resource is deleted. `Orphan` (when omitted): it stays in authentik.
+/// `Delete`: it is deleted, unless a flow, a user's device or a validation stage uses it. `ForceDelete`: it is
+/// deleted, in use or not.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 pub enum DeletionPolicy {
     /// Leave the stage in authentik.
@@ -58,13 +66,13 @@ pub struct StageCommon {
     #[schemars(length(max = 512), pattern(r"^[^\x00]*$"))]
     #[x_kube(validation = not_blank("name"))]
     pub name: Option<String>,
-    /// Whether the operator writes to authentik. Omitted: Enforce.
+    /// Whether the operator writes to authentik.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub management_policy: Option<ManagementPolicy>,
-    /// What to do with a stage of this name that exists already. Omitted: IfMatch.
+    /// What to do with a stage of this name that exists already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adoption_policy: Option<AdoptionPolicy>,
-    /// What happens to the stage when this resource is deleted. Omitted: Orphan.
+    /// What happens to the stage when this resource is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deletion_policy: Option<DeletionPolicy>,
     /// True: leave everything alone, in authentik and here, until it is false again.

@@ -30,7 +30,8 @@ fn uuid_form(field: &str) -> Rule {
     )))
 }
 
-/// The kinds of connection.
+/// The connection's kind: `AuthentikConnection` (when omitted), of the resource's own namespace, or
+/// `ClusterAuthentikConnection`.
 #[derive(
     Clone,
     Copy,
@@ -56,7 +57,7 @@ pub enum ConnectionKind {
 /// The authentik server that a stage belongs to.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 pub struct ConnectionReference {
-    /// AuthentikConnection (of the same namespace; when omitted) or ClusterAuthentikConnection.
+    /// The connection's kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kind: Option<ConnectionKind>,
     /// The connection's name.

@@ -34,7 +34,8 @@ where
 }
 
 /// Mends what the derived schema can't say. `nullable` stays only on the named fields of the spec, whose null
-/// means something: elsewhere the API server refuses an explicit null instead of it being read as absent.
+/// means something: elsewhere the API server refuses an explicit null instead of it being read as absent, and
+/// null is no value of an enum.
 /// Number formats that Kubernetes does not know (`uint32`) go, for it warns of them.
 #[must_use]
 pub fn polished(mut crd: CustomResourceDefinition, nullable: &[&str]) -> CustomResourceDefinition {
@@ -52,6 +53,9 @@ pub fn polished(mut crd: CustomResourceDefinition, nullable: &[&str]) -> CustomR
 
 fn polish(schema: &mut JSONSchemaProps, nullable: &[&str], name: &str) {
     schema.nullable = nullable.contains(&name).then_some(true);
+    if let Some(values) = schema.enum_.as_mut().filter(|_| schema.nullable.is_none()) {
+        values.retain(|value| !value.0.is_null());
+    }
     schema.format.take_if(|format| format.starts_with("uint"));
     for (name, property) in schema.properties.iter_mut().flatten() {
         polish(property, nullable, name);

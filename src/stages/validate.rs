@@ -15,7 +15,8 @@ use crate::{
     plan::{Fields, understood_duration},
 };
 
-/// What happens to people without a second factor.
+/// What happens to people without a second factor. `skip`: they pass without one. `deny`: they don't pass.
+/// `configure`: they enrol one through a configuration stage, so `configurationStages` has to be set too.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum NotConfiguredAction {
@@ -114,7 +115,7 @@ pub struct AuthenticatorValidateStageSpec {
     /// What all stages share.
     #[serde(flatten)]
     pub common: StageCommon,
-    /// What happens to people without a second factor; `configure` needs `configurationStages`.
+    /// What happens to people without a second factor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_configured_action: Option<NotConfiguredAction>,
     /// The second factors that are taken; the order means nothing.
