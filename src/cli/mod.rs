@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod crds;
+mod rbac;
 mod run;
 
 use std::process::ExitCode;
@@ -21,6 +22,8 @@ enum Command {
     Run(run::Run),
     /// Print the CRDs as YAML.
     Crds(crds::Crds),
+    /// Print what the operator needs to be allowed in Kubernetes, as a ClusterRole.
+    Rbac(rbac::Rbac),
 }
 
 /// Parses the arguments and does what they say. Returns the process's exit code.
@@ -28,6 +31,7 @@ pub async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(run) => run.run().await,
         Command::Crds(crds) => crds.run(),
+        Command::Rbac(rbac) => rbac.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
