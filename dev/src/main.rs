@@ -1,9 +1,11 @@
 //! The developer kit's command line.
 use std::error::Error;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use devkit::demo;
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User};
 use devkit::simulator::{self, Version};
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +20,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Show the operator at work, with a simulated authentik, until interrupted.
+    Demo {
+        /// End after the last step: with success only where every step was seen.
+        #[arg(long)]
+        once: bool,
+        /// The release of authentik to simulate.
+        #[arg(long, default_value = "2026.5")]
+        authentik_version: Version,
+        /// The operator's program; the one beside this program when left out.
+        #[arg(long)]
+        operator: Option<PathBuf>,
+    },
     /// Run a Kubernetes API until interrupted.
     Kubernetes {
         #[command(subcommand)]
@@ -43,7 +57,7 @@ enum KubernetesAction {
     Build,
 }
 
-type Result = std::result::Result<(), Box<dyn Error>>;
+type Result = std::result::Result<(), Box<dyn Error + Send + Sync>>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -58,6 +72,18 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result {
     match command {
+        Command::Demo {
+            once,
+            authentik_version: authentik,
+            operator,
+        } => {
+            demo::run(demo::Settings {
+                once,
+                authentik,
+                operator,
+            })
+            .await
+        }
         Command::Kubernetes { action: None } => run_kubernetes().await,
         Command::Kubernetes {
             action: Some(KubernetesAction::Build),

@@ -26,7 +26,7 @@ pub(super) fn etcd(binaries: &Binaries, state: &State) -> Result<Supervised> {
         // The data is thrown away with the machine's other temporary files.
         "--unsafe-no-fsync".into(),
     ];
-    Supervised::start("etcd", &binaries.etcd, args, state.file("etcd.log"))
+    Supervised::start("etcd", &binaries.etcd, args, &[], state.file("etcd.log"))
 }
 
 pub(super) fn apiserver(binaries: &Binaries, state: &State) -> Result<Supervised> {
@@ -34,7 +34,7 @@ pub(super) fn apiserver(binaries: &Binaries, state: &State) -> Result<Supervised
     args.extend(identity_args(state));
     args.extend(audit_args(state));
     let log = state.file("kube-apiserver.log");
-    Supervised::start("kube-apiserver", &binaries.kube_apiserver, args, log)
+    Supervised::start("kube-apiserver", &binaries.kube_apiserver, args, &[], log)
 }
 
 fn serving_args(state: &State) -> Vec<OsString> {
@@ -95,6 +95,7 @@ pub(super) fn controller_manager(binaries: &Binaries, state: &State) -> Result<S
         "kube-controller-manager",
         &binaries.kube_controller_manager,
         args,
+        &[],
         state.file("kube-controller-manager.log"),
     )
 }

@@ -14,9 +14,9 @@ mod process;
 mod state;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
@@ -28,9 +28,9 @@ use kube::api::{Api, ObjectMeta, PostParams};
 pub use audit::AuditedWrite;
 pub use binaries::Binaries;
 pub use error::{Error, Result};
+pub use process::Supervised;
 pub use state::User;
 
-use process::Supervised;
 use state::State;
 
 /// How long a component may take until it answers; generous, for busy machines.
@@ -217,6 +217,27 @@ impl Kubernetes {
             ("KUBECACHEDIR", self.state.kubectl_cache()),
         ]));
         command
+    }
+
+    /// Starts a program that acts as `user`: `KUBECONFIG` tells it how, and its log is beside those of the
+    /// servers.
+    ///
+    /// Drop it before the servers, or it sees them go.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_program(
+        &self,
+        name: &'static str,
+        program: &Path,
+        args: impl IntoIterator<Item = OsString>,
+        user: User,
+    ) -> Result<Supervised> {
+        let kubeconfig = self.kubeconfig(user);
+        let environment = [("KUBECONFIG", kubeconfig.as_os_str())];
+        let log = self.state.file(&format!("{name}.log"));
+        Supervised::start(name, program, args, &environment, log)
     }
 
     fn check_running(&self) -> Result<()> {

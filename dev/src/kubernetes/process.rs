@@ -41,18 +41,19 @@ const TAIL_LINES: usize = 30;
 
 /// A child process with a log, killed when this is dropped or the process ends.
 #[derive(Debug)]
-pub(super) struct Supervised {
+pub struct Supervised {
     name: &'static str,
     log: PathBuf,
     shell: Child,
 }
 
 impl Supervised {
-    /// Starts `program`; what it prints is appended to `log`.
+    /// Starts `program`, with `environment` beside our own; what it prints is appended to `log`.
     pub(super) fn start(
         name: &'static str,
         program: &Path,
         args: impl IntoIterator<Item = OsString>,
+        environment: &[(&str, &OsStr)],
         log: PathBuf,
     ) -> Result<Self> {
         let output = File::options()
@@ -64,6 +65,7 @@ impl Supervised {
         let shell = shell(SUPERVISE)
             .arg(program)
             .args(args)
+            .envs(environment.iter().copied())
             .stdout(output)
             .stderr(errors)
             .spawn()
@@ -72,7 +74,11 @@ impl Supervised {
     }
 
     /// Fails, with the end of the log, when the process has ended.
-    pub(super) fn check_running(&mut self) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// That it has.
+    pub fn check_running(&mut self) -> Result<()> {
         let ended = self
             .shell
             .try_wait()
@@ -81,9 +87,19 @@ impl Supervised {
             None => Ok(()),
             Some(_) => Err(Error::Ended {
                 component: self.name,
-                log: tail(&fs::read(&self.log).unwrap_or_default()),
+                log: self.log_tail(),
             }),
         }
+    }
+
+    /// The file that holds what it prints.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// The last lines that it printed.
+    pub fn log_tail(&self) -> String {
+        tail(&fs::read(&self.log).unwrap_or_default())
     }
 }
 
