@@ -4,7 +4,7 @@
 use std::{
     collections::HashMap,
     hash::{BuildHasher, RandomState},
-    sync::Mutex,
+    sync::{Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -56,23 +56,56 @@ struct Entry {
     retry: Retry,
 }
 
+/// What has changed of a resource's dependencies since its last try began. A try that is under way may have
+/// looked before the change, so what it finds decides nothing.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+enum Changed {
+    Dependency,
+    Credentials,
+}
+
+#[derive(Debug)]
+struct Inner<Id> {
+    entries: HashMap<Id, Entry>,
+    changed: HashMap<Id, Changed>,
+}
+
 /// The backoffs of all resources that are not in sync.
 #[derive(Debug)]
-pub struct Retries<Id>(Mutex<HashMap<Id, Entry>>);
+pub struct Retries<Id>(Mutex<Inner<Id>>);
 
 impl<Id> Default for Retries<Id> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self(Mutex::new(Inner {
+            entries: HashMap::new(),
+            changed: HashMap::new(),
+        }))
+    }
+}
+
+impl Changed {
+    /// Whether such a change ends this wait.
+    fn ends(self, retry: Retry) -> bool {
+        self == Self::Credentials || retry != Retry::Backoff
     }
 }
 
 impl<Id: Eq + std::hash::Hash + Clone> Retries<Id> {
-    /// How long this resource still has to wait; nothing when it is due or when a person asks for it.
+    /// How long this resource still has to wait; nothing when it is due or when a person asks for it, which is
+    /// when a try begins.
     pub fn wait(&self, id: &Id, request: &Request) -> Option<Duration> {
-        let entries = self.0.lock().expect("no panic while held");
-        let entry = entries.get(id).filter(|entry| entry.request == *request)?;
-        Some(entry.not_before.saturating_duration_since(Instant::now()))
-            .filter(|wait| !wait.is_zero())
+        let mut inner = self.lock();
+        let entry = inner
+            .entries
+            .get(id)
+            .filter(|entry| entry.request == *request);
+        let wait = entry
+            .map(|entry| entry.not_before.saturating_duration_since(Instant::now()))
+            .filter(|wait| !wait.is_zero());
+        if wait.is_none() {
+            inner.changed.remove(id);
+        }
+        wait
     }
 
     /// Notes a failure; returns when the next try is due.
@@ -83,13 +116,19 @@ impl<Id: Eq + std::hash::Hash + Clone> Retries<Id> {
         failure: &Failure,
         resync: Duration,
     ) -> Duration {
-        let mut entries = self.0.lock().expect("no panic while held");
-        let failures = entries
+        let mut inner = self.lock();
+        let failures = inner
+            .entries
             .get(id)
             .filter(|entry| entry.request == request)
             .map_or(1, |entry| entry.failures.saturating_add(1));
         let retry = failure.retry();
+        let outdated = inner
+            .changed
+            .get(id)
+            .is_some_and(|changed| changed.ends(retry));
         let delay = match retry {
+            _ if outdated => Duration::ZERO,
             Retry::Resync => spread(resync),
             Retry::Missing => super::failure::MISSING_RETRY,
             Retry::Backoff => {
@@ -97,7 +136,7 @@ impl<Id: Eq + std::hash::Hash + Clone> Retries<Id> {
             }
             Retry::Connection => LONGEST,
         };
-        entries.insert(
+        inner.entries.insert(
             id.clone(),
             Entry {
                 request,
@@ -113,23 +152,34 @@ impl<Id: Eq + std::hash::Hash + Clone> Retries<Id> {
     /// it. Then only time helps: a server that fails one request and answers the next would otherwise be
     /// asked again without end.
     pub fn dependency_changed(&self, id: &Id) {
-        if let Some(entry) = self.0.lock().expect("no panic while held").get_mut(id)
-            && entry.retry != Retry::Backoff
-        {
-            entry.not_before = Instant::now();
-        }
+        self.changed(id, Changed::Dependency);
     }
 
     /// The resource's credentials have changed, so whatever was refused is due at once.
     pub fn credentials_changed(&self, id: &Id) {
-        if let Some(entry) = self.0.lock().expect("no panic while held").get_mut(id) {
+        self.changed(id, Changed::Credentials);
+    }
+
+    fn changed(&self, id: &Id, what: Changed) {
+        let mut inner = self.lock();
+        let noted = inner.changed.entry(id.clone()).or_insert(what);
+        *noted = what.max(*noted);
+        if let Some(entry) = inner.entries.get_mut(id)
+            && what.ends(entry.retry)
+        {
             entry.not_before = Instant::now();
         }
     }
 
     /// The resource is in sync, or gone.
     pub fn forget(&self, id: &Id) {
-        self.0.lock().expect("no panic while held").remove(id);
+        let mut inner = self.lock();
+        inner.entries.remove(id);
+        inner.changed.remove(id);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<Id>> {
+        self.0.lock().expect("no panic while held")
     }
 }
 
@@ -167,6 +217,28 @@ mod tests {
         assert_eq!(retries.wait(&1, &edited), None);
         tokio::time::advance(delay).await;
         assert_eq!(retries.wait(&1, &request), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_arrives_during_a_try_is_not_missed() {
+        let retries = Retries::default();
+        let request = Request::default();
+        let resync = Duration::from_secs(300);
+        for (reason, changes, at_once) in [
+            (Reason::SecretNotFound, true, true),
+            (Reason::SecretNotFound, false, false),
+            (Reason::AuthentikUnavailable, true, false),
+        ] {
+            retries.forget(&1);
+            assert_eq!(retries.wait(&1, &request), None);
+            if changes {
+                retries.dependency_changed(&1);
+            }
+            let failure = Failure::new(reason, "looked too early");
+            retries.failed(&1, request.clone(), &failure, resync);
+            let due = retries.wait(&1, &request).is_none();
+            assert_eq!(due, at_once, "{reason:?}, {changes}");
+        }
     }
 
     #[tokio::test(start_paused = true)]
