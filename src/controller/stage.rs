@@ -53,6 +53,8 @@ pub struct Run<K> {
     pub(super) resync: Duration,
     /// Nothing is known of the last write's outcome: authentik is asked itself, not the inventory.
     pub(super) distrusts: bool,
+    /// Whether a stage that was not there before may come of this resource's own POST, whose answer was lost.
+    appeared: bool,
 }
 
 /// What a stage-level reconcile found, beside what it noted in the status.
@@ -102,6 +104,7 @@ impl<K: StageKind> Run<K> {
             before,
             notes: Vec::new(),
             resync: Context::default_resync(),
+            appeared: false,
             ctx,
             resource,
         }
@@ -238,6 +241,8 @@ impl<K: StageKind> Run<K> {
             tracing::info!(resource = %self.id, uuid = %recorded.uuid, "stage is gone from authentik");
             self.status.stage = None;
             self.status.secrets.clear();
+        } else {
+            self.appeared = uncertain;
         }
         if uncertain || self.before.ready_reason() == Reason::NameConflict.as_str() {
             // A write may have come through, or the name may have become free.
@@ -453,6 +458,11 @@ impl<K: StageKind> Run<K> {
         {
             return Ok(live);
         }
+        if self.appeared && plan::matches::<K>(desired, &live) {
+            // Its secrets are sent once more: which request brought them is not known.
+            self.created(server, &live, Vec::new());
+            return Ok(live);
+        }
         let policy = self.resource.common().adoption_policy.unwrap_or_default();
         let bound =
             bindings.is_none_or(|bindings| Self::bindings_match(server, live.uuid, bindings));
@@ -507,11 +517,6 @@ impl<K: StageKind> Run<K> {
         desired: &Desired,
         bindings: Option<&Wanted>,
     ) -> Result<Arc<Live>, Failure> {
-        let again = self
-            .before
-            .stage
-            .as_ref()
-            .is_some_and(|stage| stage.managed && stage.server == server.url);
         let mut body = plan::create_body(desired);
         let all: Vec<_> = secret_keys(&*self.resource)
             .into_iter()
@@ -521,21 +526,18 @@ impl<K: StageKind> Run<K> {
         match server.create(K::COLLECTION, &object(&body)).await {
             Ok(answer) => {
                 let live = self.wrote(server, answer)?;
-                self.created(server, &live, sent, again);
+                self.created(server, &live, sent);
                 Ok(live)
             }
             Err(error) if name_taken(&error) => self.held(server, desired, bindings).await,
             Err(error) if error.outcome_unknown() => {
                 match self.look_up(server, &desired.name).await {
-                    Ok(None) => Err(error.into()),
-                    // It appeared with this request. Its secrets are sent once more: which request brought them is
-                    // not known.
-                    Ok(Some(live)) if plan::matches::<K>(desired, &live) => {
-                        self.created(server, &live, Vec::new(), again);
-                        Ok(live)
+                    Ok(Some(live)) => {
+                        self.appeared = true;
+                        self.adopt(server, desired, live, bindings)
                     }
-                    Ok(Some(live)) => self.adopt(server, desired, live, bindings),
-                    Err(_) => {
+                    // The request may be under way still, so that it is not there yet says nothing.
+                    Ok(None) | Err(_) => {
                         self.uncertain();
                         Err(error.into())
                     }
@@ -545,7 +547,12 @@ impl<K: StageKind> Run<K> {
         }
     }
 
-    fn created(&mut self, server: &Server, live: &Live, sent: Vec<SentSecret>, again: bool) {
+    fn created(&mut self, server: &Server, live: &Live, sent: Vec<SentSecret>) {
+        let again = self
+            .before
+            .stage
+            .as_ref()
+            .is_some_and(|stage| stage.managed && stage.server == server.url);
         self.identify(server, live, true);
         self.status.secrets.clear();
         self.record_sent(sent);
