@@ -29,6 +29,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{sync::OnceCell, task::JoinHandle};
 
+/// The kinds of stage.
+pub const VALIDATE: &str = "AuthenticatorValidateStage";
+pub const DUO: &str = "DuoStage";
+
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -285,6 +289,21 @@ impl Test {
         self.simulator.is_none()
     }
 
+    /// The release of the authentik: year and minor.
+    pub async fn release(&self) -> (u16, u16) {
+        let (_, version) = self
+            .authentik
+            .send(Method::GET, "admin/version/", None)
+            .await;
+        let version = version["version_current"].as_str().expect("a version");
+        let mut parts = version.splitn(3, '.').map(|part| part.parse().ok());
+        parts
+            .next()
+            .flatten()
+            .zip(parts.next().flatten())
+            .expect("year and minor")
+    }
+
     /// The token that the connection uses.
     pub fn token(&self) -> &str {
         &self.authentik.token
@@ -493,6 +512,29 @@ impl Test {
             .collect()
     }
 
+    /// A stage of a kind that the operator does not manage, made by hand; returns its UUID.
+    pub async fn totp_stage(&self, name: &str) -> Value {
+        let body = json!({"name": self.name(name), "digits": "6"});
+        let stage = self.authentik.create("stages/authenticator/totp/", body);
+        stage.await["pk"].clone()
+    }
+
+    /// A flow, made by hand; returns its UUID.
+    pub async fn flow(&self, name: &str) -> Value {
+        let slug = self.name(name);
+        let body = json!({"name": slug, "slug": slug, "title": slug, "designation": "stage_configuration"});
+        self.authentik.create("flows/instances/", body).await["pk"].clone()
+    }
+
+    /// The least spec of a Duo stage, and the Secret that it names.
+    pub async fn duo_spec(&self) -> Value {
+        self.secret("duo", json!({"secret": "s3cr3t"})).await;
+        json!({
+            "name": self.name("duo"), "clientId": "DIXXXXXXXXXXXXXXXXXX", "apiHostname": "api-1.duosecurity.com",
+            "clientSecret": {"secretKeyRef": {"name": "duo", "key": "secret"}},
+        })
+    }
+
     /// Waits until there is an event of this reason about a resource; returns its note.
     pub async fn event(&self, name: &str, reason: &str) -> String {
         let deadline = tokio::time::Instant::now() + PATIENCE;
@@ -622,6 +664,33 @@ pub fn message(object: &DynamicObject) -> String {
         .as_str()
         .expect("it has a message")
         .to_owned()
+}
+
+/// Where authentik keeps the stages of this kind.
+pub fn collection(kind: &str) -> &'static str {
+    match kind {
+        DUO => "stages/authenticator/duo/",
+        _ => "stages/authenticator/validate/",
+    }
+}
+
+/// The write that creates a stage of this kind, as [`Test::written`] shows it.
+pub fn post(kind: &str, body: Value) -> (String, String, Value) {
+    ("POST".to_owned(), collection(kind).to_owned(), body)
+}
+
+/// The write that changes one.
+pub fn patch(kind: &str, body: Value) -> (String, String, Value) {
+    let path = format!("{}{{uuid}}/", collection(kind));
+    ("PATCH".to_owned(), path, body)
+}
+
+/// An object with these fields beside or instead; unlike in [`merge`], null is a value.
+pub fn with(mut object: Value, fields: Value) -> Value {
+    for (field, value) in fields.as_object().expect("fields") {
+        object[field] = value.clone();
+    }
+    object
 }
 
 /// Merges objects, the second over the first; a null removes.

@@ -3,6 +3,7 @@
 
 mod harness;
 
+mod fields;
 mod flows;
 mod lifecycle;
 mod schema;

@@ -7,10 +7,8 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{Test, test};
+use crate::harness::{DUO, Test, VALIDATE, test, with};
 
-const VALIDATE: &str = "AuthenticatorValidateStage";
-const DUO: &str = "DuoStage";
 const CONNECTION: &str = "AuthentikConnection";
 const CLUSTER_CONNECTION: &str = "ClusterAuthentikConnection";
 
@@ -32,15 +30,6 @@ fn least(kind: &str) -> Value {
         }),
         _ => json!({}),
     }
-}
-
-/// The least that the kind takes, with these fields beside or instead.
-fn spec(kind: &str, fields: &Value) -> Value {
-    let mut spec = least(kind);
-    for (field, value) in fields.as_object().expect("fields") {
-        spec[field] = value.clone();
-    }
-    spec
 }
 
 /// What the API server makes of a spec.
@@ -65,7 +54,7 @@ async fn dry_run(test: &Test, kind: &str, spec: &Value) -> Result<DynamicObject,
 async fn takes(test: &Test, kind: &str, cases: &[Value]) {
     let mut wrong = Vec::new();
     for fields in cases {
-        let spec = spec(kind, fields);
+        let spec = with(least(kind), fields.clone());
         match dry_run(test, kind, &spec).await {
             Ok(object) if object.data["spec"] == spec => {}
             Ok(object) => wrong.push(format!("{spec} became {}", object.data["spec"])),
@@ -79,7 +68,7 @@ async fn takes(test: &Test, kind: &str, cases: &[Value]) {
 async fn refuses(test: &Test, kind: &str, cases: &[(Value, &str)]) {
     let mut wrong = Vec::new();
     for (fields, words) in cases {
-        match dry_run(test, kind, &spec(kind, fields)).await {
+        match dry_run(test, kind, &with(least(kind), fields.clone())).await {
             Ok(_) => wrong.push(format!("{fields} was taken")),
             Err(status) if status.message.contains(words) => {}
             Err(status) => wrong.push(format!("{fields} was refused: {}", status.message)),
