@@ -367,6 +367,14 @@ impl Inventory {
             .clone()
     }
 
+    /// Whether the list of this kind's stages has been read and holds no such stage.
+    pub fn lacks(&self, kind: &str, uuid: Uuid) -> bool {
+        let kinds = self.kinds.lock().expect("no panic while held");
+        kinds
+            .get(kind)
+            .is_some_and(|list| list.age().is_some() && list.get(uuid).is_none())
+    }
+
     /// Reads every list again that is in use.
     ///
     /// # Errors

@@ -210,6 +210,10 @@ impl<'a> Resolver<'a> {
         if stage.server != self.server.url {
             return Err(waits("is on another authentik server"));
         }
+        // Gone by other hands, it is about to be made again under another UUID.
+        if self.server.inventory.lacks(id.kind, stage.uuid) {
+            return Err(waits("has no stage in authentik any more"));
+        }
         Ok(stage.uuid)
     }
 
