@@ -6,4 +6,5 @@ mod harness;
 mod fields;
 mod flows;
 mod lifecycle;
+mod references;
 mod schema;
