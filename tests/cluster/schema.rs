@@ -164,6 +164,50 @@ async fn what_all_stages_share() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stage_stands_once_in_each_place_of_a_flow() {
+    test(async |test| {
+        let flow = json!({"slug": "login"});
+        let place = |more: Value| with(json!({"flow": flow, "order": 10}), more);
+        takes_values(
+            test,
+            VALIDATE,
+            "flows",
+            &[
+                Value::Null,
+                json!([]),
+                json!([place(json!({})), place(json!({"order": -2_147_483_648_i64}))]),
+                json!([place(json!({})), place(json!({"flow": {"uuid": UUID}}))]),
+                json!([place(json!({"order": 2_147_483_647, "evaluateOnPlan": true, "reEvaluatePolicies": false}))]),
+                json!([place(json!({"reEvaluatePolicies": true, "invalidResponseAction": "restart_with_context"}))]),
+                json!([place(json!({"policyEngineMode": "all"}))]),
+            ],
+        )
+        .await;
+        let neither = "reEvaluatePolicies: false needs evaluateOnPlan: true";
+        let cases = [
+            (json!([{"order": 10}]), "flow: Required value"),
+            (json!([{"flow": flow}]), "order: Required value"),
+            (json!([place(json!({"flow": {}}))]), "a flow reference needs exactly one of slug, uuid"),
+            (json!([place(json!({"order": 1.5}))]), "must be of type integer"),
+            (json!([place(json!({"order": 2_147_483_648_i64}))]), "format int32"),
+            (json!([place(json!({"order": null}))]), "null"),
+            (json!([place(json!({})), place(json!({"policyEngineMode": "all"}))]), "flows binds the stage twice"),
+            (json!([place(json!({"reEvaluatePolicies": false}))]), neither),
+            (json!([place(json!({"reEvaluatePolicies": false, "evaluateOnPlan": false}))]), neither),
+            (
+                json!([place(json!({"invalidResponseAction": "stop"}))]),
+                "supported values: \"retry\", \"restart\", \"restart_with_context\"",
+            ),
+            (json!([place(json!({"policyEngineMode": "most"}))]), "supported values: \"all\", \"any\""),
+        ];
+        let cases = cases.map(|(value, words)| (json!({"flows": value}), words));
+        refuses(test, VALIDATE, &cases).await;
+        takes_values(test, DUO, "flows", &[json!([place(json!({}))])]).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn null_is_refused_where_it_means_nothing() {
     test(async |test| {
         let common = [
@@ -248,6 +292,7 @@ async fn null_is_kept_where_it_means_nothing_is_wanted() {
             "configurationStages",
             "webauthnAllowedDeviceTypes",
             "webauthnHints",
+            "flows",
         ];
         takes(
             test,
@@ -255,7 +300,7 @@ async fn null_is_kept_where_it_means_nothing_is_wanted() {
             &validate.iter().map(kept).collect::<Vec<_>>(),
         )
         .await;
-        let duo = ["configureFlow", "friendlyName", "adminSecretKey"];
+        let duo = ["configureFlow", "friendlyName", "adminSecretKey", "flows"];
         takes(test, DUO, &duo.iter().map(kept).collect::<Vec<_>>()).await;
     })
     .await;
