@@ -36,6 +36,8 @@ pub enum Dependency {
     Resource(ResourceId),
     /// A namespace's labels.
     Namespace(String),
+    /// Whichever stage in authentik has this name.
+    StageName(String),
 }
 
 #[derive(Debug)]

@@ -25,9 +25,6 @@ pub struct AnyStage {
     pub pk: Uuid,
     /// Its name.
     pub name: String,
-    /// Its kind, as authentik shows it to people: `TOTP Authenticator Setup Stage`.
-    #[serde(default)]
-    pub verbose_name: String,
 }
 
 /// A flow.

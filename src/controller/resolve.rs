@@ -35,6 +35,9 @@ pub fn dependencies<K: StageKind>(resource: &K, namespace: &str) -> HashSet<Depe
                 dependencies.insert(Dependency::Secret(namespace.to_owned(), key.name));
             }
             Wanted::Stages(stages) => {
+                let names = stages.iter().filter_map(|stage| stage.name.as_deref());
+                let names = names.map(|name| Dependency::StageName(name.trim().to_owned()));
+                dependencies.extend(names);
                 let resources = stages
                     .iter()
                     .filter_map(|stage| resource_id(namespace, stage.resource.as_ref()?));

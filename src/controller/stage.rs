@@ -18,7 +18,7 @@ use super::{
     dependents::Dependency,
     events::Note,
     failure::{Failure, Reason},
-    inventory::List,
+    inventory::{AnyStage, List},
     known::Known,
     resolve::{Resolver, dependencies, secret_keys},
     retry::Request,
@@ -310,6 +310,14 @@ impl<K: StageKind> Run<K> {
             )
         })?;
         let live = Arc::new(live);
+        let named = AnyStage {
+            pk: live.uuid,
+            name: live.name.clone(),
+        };
+        server
+            .inventory
+            .stages
+            .wrote(live.uuid, Some(Arc::new(named)));
         server
             .inventory
             .kind::<K>()
@@ -793,6 +801,12 @@ impl<K: StageKind> Run<K> {
         let name = |status: &StageStatus| status.stage.as_ref().map(|stage| stage.name.clone());
         if uuid(&self.before) != uuid(&self.status) || name(&self.before) != name(&self.status) {
             self.ctx.due(self.ctx.resources.rivals(&self.id));
+            for name in [name(&self.before), name(&self.status)]
+                .into_iter()
+                .flatten()
+            {
+                self.ctx.changed(&Dependency::StageName(name));
+            }
         }
     }
 }
