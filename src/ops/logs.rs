@@ -1,5 +1,7 @@
 //! Logs: to standard error, for people or as JSON.
 
+use std::io::{IsTerminal, stderr};
+
 use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
 
@@ -22,7 +24,8 @@ pub fn init(format: Format, filter: &str) -> Result<(), String> {
         .map_err(|error| format!("--log {filter:?} can't be read: {error}"))?;
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_ansi(stderr().is_terminal())
+        .with_writer(stderr);
     match format {
         Format::Human => logs.init(),
         Format::Json => logs.json().init(),
