@@ -684,8 +684,17 @@ fn status(
             .unwrap_or_default(),
     };
     let list = &mut new.conditions;
-    without_condition(list, conditions::RECONCILING);
-    without_condition(list, conditions::STALLED);
+    let progress = match outcome {
+        Ok(()) => None,
+        Err(failure) if failure.reason == Reason::InvalidSpec => Some(conditions::STALLED),
+        Err(_) => Some(conditions::RECONCILING),
+    };
+    for type_ in [conditions::RECONCILING, conditions::STALLED] {
+        // The one that goes on keeps its time: a status that says the same as before is not written.
+        if Some(type_) != progress {
+            without_condition(list, type_);
+        }
+    }
     match outcome {
         Ok(()) => set_condition(
             list,
@@ -697,14 +706,10 @@ fn status(
         ),
         Err(failure) => {
             let (reason, message) = (reason(failure), failure.message.as_str());
-            let stalled = failure.reason == Reason::InvalidSpec;
-            let progress = if stalled {
-                conditions::STALLED
-            } else {
-                conditions::RECONCILING
-            };
             set_condition(list, conditions::READY, false, reason, message, generation);
-            set_condition(list, progress, true, reason, message, generation);
+            if let Some(progress) = progress {
+                set_condition(list, progress, true, reason, message, generation);
+            }
         }
     }
     new

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::authentik;
+use crate::{api::conditions, authentik};
 
 /// How long a resource waits for something that is missing before it looks again by itself.
 pub const MISSING_RETRY: Duration = Duration::from_secs(30);
@@ -60,6 +60,17 @@ impl Reason {
             Self::AuthentikUnavailable => "AuthentikUnavailable",
             Self::DeletionBlocked => "DeletionBlocked",
             Self::Internal | Self::Stale => "Progressing",
+        }
+    }
+
+    /// The condition that stands beside `Ready`.
+    #[must_use]
+    pub fn progress(self) -> &'static str {
+        let (stalled, _) = self.policy();
+        if stalled {
+            conditions::STALLED
+        } else {
+            conditions::RECONCILING
         }
     }
 

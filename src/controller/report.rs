@@ -25,12 +25,19 @@ use crate::{
 fn conclude(status: &mut StageStatus, result: &Result<Done, Failure>, generation: Option<i64>) {
     status.observed_generation = generation;
     let list = &mut status.conditions;
+    let progress = result
+        .as_ref()
+        .err()
+        .map(|failure| failure.reason.progress());
     for type_ in [
         conditions::RECONCILING,
         conditions::STALLED,
         conditions::SUSPENDED,
     ] {
-        without_condition(list, type_);
+        // The one that goes on keeps its time: a status that says the same as before is not written.
+        if Some(type_) != progress {
+            without_condition(list, type_);
+        }
     }
     match result {
         Ok(Done::Drifted) => {
@@ -57,22 +64,10 @@ fn conclude(status: &mut StageStatus, result: &Result<Done, Failure>, generation
             set_condition(list, conditions::READY, true, "InSync", message, generation);
         }
         Err(failure) => {
-            let reason = failure.reason.as_str();
-            let (stalled, _) = failure.reason.policy();
-            let progress = if stalled {
-                conditions::STALLED
-            } else {
-                conditions::RECONCILING
-            };
-            set_condition(
-                list,
-                conditions::READY,
-                false,
-                reason,
-                &failure.message,
-                generation,
-            );
-            set_condition(list, progress, true, reason, &failure.message, generation);
+            let (reason, message) = (failure.reason.as_str(), failure.message.as_str());
+            let progress = failure.reason.progress();
+            set_condition(list, conditions::READY, false, reason, message, generation);
+            set_condition(list, progress, true, reason, message, generation);
         }
     }
 }

@@ -8,3 +8,4 @@ mod flows;
 mod lifecycle;
 mod references;
 mod schema;
+mod status;
