@@ -20,7 +20,9 @@ test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL 
 	cargo test --locked --test cluster
 
 generate: ## write what is generated from the code
-	cargo run -q -- crds --output-dir crds
+	cargo build --locked --workspace --bins
+	$(BIN)/authentik-stage-operator crds --output-dir crds
+	$(BIN)/dev reference > docs/reference.md
 
 check: ## check format, lints and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check

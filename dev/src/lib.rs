@@ -2,4 +2,5 @@
 pub mod demo;
 pub mod gateway;
 pub mod kubernetes;
+pub mod reference;
 pub mod simulator;

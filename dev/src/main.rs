@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use devkit::demo;
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User};
+use devkit::reference;
 use devkit::simulator::{self, Version};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -37,6 +38,8 @@ enum Command {
         #[command(subcommand)]
         action: Option<KubernetesAction>,
     },
+    /// Print the field reference that the CRDs make, as Markdown.
+    Reference,
     /// Run a simulated authentik until interrupted.
     Simulator {
         /// The release to behave like.
@@ -88,6 +91,10 @@ async fn run(command: Command) -> Result {
         Command::Kubernetes {
             action: Some(KubernetesAction::Build),
         } => Ok(Binaries::find_or_build().map(drop)?),
+        Command::Reference => {
+            print!("{}", reference::render()?);
+            Ok(())
+        }
         Command::Simulator {
             version,
             listen,

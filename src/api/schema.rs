@@ -1,5 +1,7 @@
 //! What the derived CRD schemas need beside the types themselves.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
 };
@@ -35,8 +37,8 @@ where
 
 /// Mends what the derived schema can't say. `nullable` stays only on the named fields of the spec, whose null
 /// means something: elsewhere the API server refuses an explicit null instead of it being read as absent, and
-/// null is no value of an enum.
-/// Number formats that Kubernetes does not know (`uint32`) go, for it warns of them.
+/// null is no value of an enum. The derived description of a kind tells how its type was made; that of its spec tells what it is for. Number
+/// formats that Kubernetes does not know (`uint32`) go, for it warns of them.
 #[must_use]
 pub fn polished(mut crd: CustomResourceDefinition, nullable: &[&str]) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
@@ -45,24 +47,36 @@ pub fn polished(mut crd: CustomResourceDefinition, nullable: &[&str]) -> CustomR
             .as_mut()
             .and_then(|schema| schema.open_api_v3_schema.as_mut())
         {
-            polish(schema, nullable, "");
+            polish(schema);
+            polish_spec(schema, nullable);
         }
     }
     crd
 }
 
-fn polish(schema: &mut JSONSchemaProps, nullable: &[&str], name: &str) {
-    schema.nullable = nullable.contains(&name).then_some(true);
-    if let Some(values) = schema.enum_.as_mut().filter(|_| schema.nullable.is_none()) {
+fn polish(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    if let Some(values) = &mut schema.enum_ {
         values.retain(|value| !value.0.is_null());
     }
     schema.format.take_if(|format| format.starts_with("uint"));
-    for (name, property) in schema.properties.iter_mut().flatten() {
-        polish(property, nullable, name);
+    for property in schema.properties.iter_mut().flat_map(BTreeMap::values_mut) {
+        polish(property);
     }
     if let Some(JSONSchemaPropsOrArray::Schema(item)) = &mut schema.items {
-        polish(item, nullable, "");
+        polish(item);
     }
+}
+
+fn polish_spec(root: &mut JSONSchemaProps, nullable: &[&str]) {
+    let properties = root.properties.as_mut();
+    let Some(spec) = properties.and_then(|properties| properties.get_mut("spec")) else {
+        return;
+    };
+    for (name, property) in spec.properties.iter_mut().flatten() {
+        property.nullable = nullable.contains(&name.as_str()).then_some(true);
+    }
+    root.description = spec.description.clone();
 }
 
 /// A rule that refuses text which is blank once authentik has stripped it.

@@ -6,9 +6,8 @@ use super::Result;
 use crate::simulator::Simulator;
 
 /// Fields of an answer that say nothing about the stage's settings.
-const NOISE: [&str; 7] = [
+const NOISE: [&str; 6] = [
     "component",
-    "flow_set",
     "meta_model_name",
     "pk",
     "verbose_name",
@@ -36,7 +35,7 @@ impl<'a> Authentik<'a> {
         let answer = self.answer(self.request(Method::GET, path)).await?;
         for (field, value) in answer.as_object().into_iter().flatten() {
             if !NOISE.contains(&field.as_str()) {
-                println!("  {field}: {value}");
+                println!("  {field}: {}", slugs(value));
             }
         }
         Ok(answer)
@@ -63,5 +62,14 @@ impl<'a> Authentik<'a> {
 
     async fn answer(&self, request: RequestBuilder) -> Result<Value> {
         Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+}
+
+/// Of a list of flows their slugs, of anything else all of it.
+fn slugs(value: &Value) -> Value {
+    let slug = |item: &Value| item.get("slug").cloned();
+    match value.as_array().map(|list| list.iter().map(slug).collect()) {
+        Some(Some(slugs)) => Value::Array(slugs),
+        _ => value.clone(),
     }
 }
