@@ -16,6 +16,9 @@
 //! the connection lists its server once a resync interval and queues the resources of the stages that differ
 //! from the last list.
 
+// kube's derive macros repeat an attribute for each column of `kubectl get`.
+#![allow(clippy::duplicated_attributes)]
+
 pub mod api;
 pub mod authentik;
 pub mod cli;
