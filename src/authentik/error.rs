@@ -78,6 +78,9 @@ pub enum Error {
         /// authentik's words.
         detail: String,
     },
+    /// The client was closed before the request was sent.
+    #[error("the operator is ending")]
+    Closed,
 }
 
 /// What was denied.

@@ -183,6 +183,11 @@ impl Client {
         Ok(Client(Arc::new(Transport::new(config, max_body)?)))
     }
 
+    /// Sends nothing more: requests that have not been sent end in [`Error::Closed`], those under way as ever.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
     /// The server's version. Any valid token may ask, whatever its permissions (measured on 2024.2 to 2026.5).
     ///
     /// # Errors

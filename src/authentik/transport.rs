@@ -85,6 +85,11 @@ impl Transport {
         })
     }
 
+    /// Sends nothing more. What has been sent is waited for as ever.
+    pub fn close(&self) {
+        self.slots.close();
+    }
+
     /// Sends the request and decodes the answer.
     pub async fn call<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Error> {
         let answer = self.exchange(&request).await?;
@@ -93,10 +98,12 @@ impl Transport {
 
     /// Sends the request; any answer but 2xx is an error.
     pub async fn exchange(&self, request: &Request<'_>) -> Result<Answer, Error> {
-        // Never closed, so waiting can't fail.
-        let _slot = self.slots.acquire().await;
+        let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
         if let Some(rate) = &self.rate {
             rate.until_ready().await;
+        }
+        if self.slots.is_closed() {
+            return Err(Error::Closed);
         }
         let started = Instant::now();
         let result = self.send(request).await;

@@ -271,6 +271,14 @@ impl Connections {
         Some(entries.get(&key)?.server.as_ref().ok()?.url.clone())
     }
 
+    /// The operator is ending: what has been sent to any server is finished, and nothing more is begun.
+    pub fn close(&self) {
+        let entries = self.entries.lock().expect("no panic while held");
+        for server in entries.values().flat_map(|entry| &entry.server) {
+            server.close();
+        }
+    }
+
     fn get(&self, key: &ConnectionKey) -> Option<Entry> {
         self.entries
             .lock()
@@ -635,7 +643,10 @@ async fn report<C: Connection>(
 ) {
     let old = connection.status().cloned().unwrap_or_default();
     let new = status(&old, connection.meta().generation, server, outcome);
-    if new == old {
+    let reported = outcome
+        .as_ref()
+        .map_or_else(|failure| failure.reason.is_reported(), |()| true);
+    if new == old || !reported {
         return;
     }
     let patch = json!({

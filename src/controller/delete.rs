@@ -204,7 +204,7 @@ impl<K: StageKind> Run<K> {
 
 /// Why the deletion waits, and how to get out.
 fn explain(failure: Failure) -> Failure {
-    if matches!(failure.reason, Reason::Stale | Reason::DeletionBlocked) {
+    if failure.reason == Reason::DeletionBlocked || !failure.reason.is_reported() {
         return failure;
     }
     Failure {

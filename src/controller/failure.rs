@@ -27,6 +27,8 @@ pub enum Reason {
     Internal,
     /// The resource has changed since it was read; the watch is about to show it. Never reported.
     Stale,
+    /// The operator is ending, and the next one goes on. Never reported.
+    Ending,
 }
 
 /// When to try again, unless something that the resource depends on changes first.
@@ -59,7 +61,7 @@ impl Reason {
             Self::AccessDenied => "AccessDenied",
             Self::AuthentikUnavailable => "AuthentikUnavailable",
             Self::DeletionBlocked => "DeletionBlocked",
-            Self::Internal | Self::Stale => "Progressing",
+            Self::Internal | Self::Stale | Self::Ending => "Progressing",
         }
     }
 
@@ -72,6 +74,12 @@ impl Reason {
         } else {
             conditions::RECONCILING
         }
+    }
+
+    /// Whether this says something about the resource, which its status and its events should show.
+    #[must_use]
+    pub fn is_reported(self) -> bool {
+        !matches!(self, Self::Stale | Self::Ending)
     }
 
     /// Whether a person has to act (`Stalled`), rather than something to come by (`Reconciling`); and when
@@ -89,9 +97,11 @@ impl Reason {
                 (false, Retry::Missing)
             }
             Self::ConnectionNotReady => (false, Retry::Connection),
-            Self::AccessDenied | Self::AuthentikUnavailable | Self::Internal | Self::Stale => {
-                (false, Retry::Backoff)
-            }
+            Self::AccessDenied
+            | Self::AuthentikUnavailable
+            | Self::Internal
+            | Self::Stale
+            | Self::Ending => (false, Retry::Backoff),
         }
     }
 }
@@ -148,6 +158,7 @@ impl From<authentik::Error> for Failure {
         let reason = match &error {
             Error::Rejected { .. } => Reason::Rejected,
             Error::AccessDenied { .. } => Reason::AccessDenied,
+            Error::Closed => Reason::Ending,
             Error::NotFound
             | Error::Unavailable { .. }
             | Error::Malformed { .. }

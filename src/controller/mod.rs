@@ -51,7 +51,7 @@ pub struct Options {
 type Stop = Shared<BoxFuture<'static, ()>>;
 type Task = BoxFuture<'static, ()>;
 
-/// Runs the controller until `stop`, then ends once the reconciles under way have.
+/// Runs the controller until `stop`, then ends once the requests under way have been answered and recorded.
 pub async fn run(
     client: Client,
     options: Options,
@@ -80,6 +80,7 @@ pub async fn run(
         tasks.connections::<AuthentikConnection>(tasks.api(), false);
         for_each_kind(&mut tasks);
     }
+    tasks.closing();
     let mut running: FuturesUnordered<_> = tasks.running.into_iter().map(tokio::spawn).collect();
     while running.next().await.is_some() {}
 }
@@ -172,6 +173,13 @@ impl Tasks {
             Some(namespace) => Api::namespaced(client, namespace),
             None => Api::all(client),
         }
+    }
+
+    /// At the end nothing more is sent, however many resources are waiting for their turn.
+    fn closing(&mut self) {
+        let (ctx, stop) = (self.ctx.clone(), self.stop.clone());
+        self.running
+            .push(stop.map(move |()| ctx.connections.close()).boxed());
     }
 
     fn connections<C: Connection>(&mut self, api: Api<C>, optional: bool) {

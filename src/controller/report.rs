@@ -80,8 +80,11 @@ impl<K: StageKind> Run<K> {
         request: Request,
     ) -> Option<Duration> {
         let id = Id::Stage(self.id.clone());
-        let stale = matches!(&result, Err(failure) if failure.reason == Reason::Stale);
-        if !stale {
+        let reported = match &result {
+            Ok(_) => true,
+            Err(failure) => failure.reason.is_reported(),
+        };
+        if reported {
             conclude(&mut self.status, &result, self.resource.meta().generation);
             self.note_failure(&result);
         }

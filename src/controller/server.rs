@@ -113,6 +113,12 @@ impl Server {
         })
     }
 
+    /// Sends nothing more, and lets go whoever waits for the server; what has been sent is waited for.
+    pub fn close(&self) {
+        self.client.close();
+        self.set_health(Health::Down(Error::Closed.into()));
+    }
+
     /// Waits while the connection probes.
     ///
     /// # Errors
