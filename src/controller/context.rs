@@ -168,6 +168,11 @@ impl Context {
         }
     }
 
+    /// Whether every watch has shown all there is.
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
     /// Waits until every watch has shown all there is.
     pub async fn synced(&self) {
         // An error would mean that the sender is gone, and it is part of self.

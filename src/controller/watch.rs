@@ -167,8 +167,17 @@ pub async fn control<T: Watchable>(
     namespace: Option<String>,
     triggers: mpsc::UnboundedReceiver<Key>,
     reconcile: Reconcile<T>,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
+    // Until every watch has shown what there is nothing is reconciled, so nothing has to be finished; the runtime
+    // would wait for its store.
+    let (synced, early) = (ctx.clone(), stop.clone());
+    let too_early = async move {
+        early.await;
+        if synced.is_synced() {
+            std::future::pending().await
+        }
+    };
     let (reader, writer) = reflector::store::<T>();
     let mut tracker = Tracker::new(ctx.clone(), hooks, namespace);
     let seen =
@@ -184,7 +193,7 @@ pub async fn control<T: Watchable>(
             object.within(&namespace)
         })
     });
-    applier(
+    let reconciles = applier(
         move |object, ctx| guarded(reconcile, ctx, object).boxed(),
         |_, error: &Infallible, _| match *error {},
         ctx,
@@ -192,8 +201,11 @@ pub async fn control<T: Watchable>(
         queue.take_until(stop).boxed(),
         controller::Config::default().concurrency(CONCURRENCY),
     )
-    .for_each(|_| std::future::ready(()))
-    .await;
+    .for_each(|_| std::future::ready(()));
+    tokio::select! {
+        () = reconciles => {}
+        () = too_early => {}
+    }
 }
 
 /// Runs a reconcile on a task of its own: a panic is logged and ends nothing else.
