@@ -1,6 +1,6 @@
 //! What a test works with: a namespace of its own, an authentik behind a gateway, and the operator.
 
-use std::{fmt::Debug, panic::AssertUnwindSafe, sync::Once, time::Duration};
+use std::{fmt::Debug, panic::AssertUnwindSafe, path::PathBuf, sync::Once, time::Duration};
 
 use authentik_stage_operator::{
     api::conditions,
@@ -10,7 +10,7 @@ use authentik_stage_operator::{
 };
 use devkit::{
     gateway::{Exchange, Gateway},
-    kubernetes::{Kubernetes, User},
+    kubernetes::{self, Kubernetes, User},
     simulator::{Simulator, Version},
 };
 use futures::FutureExt;
@@ -27,7 +27,17 @@ use kube::{
 };
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio::{sync::OnceCell, task::JoinHandle};
+use tokio::{
+    runtime::{Builder, Runtime},
+    sync::OnceCell,
+    task::JoinHandle,
+};
+
+/// The collection of validation stages in authentik.
+pub const VALIDATES: &str = "/api/v3/stages/authenticator/validate/";
+
+/// What a connection is probed with.
+pub const PROBE: &str = "/api/v3/admin/version/";
 
 /// The kinds of stage.
 pub const VALIDATE: &str = "AuthenticatorValidateStage";
@@ -35,6 +45,9 @@ pub const DUO: &str = "DuoStage";
 
 /// How long anything may take that a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How long the operator may take to end.
+pub const GRACE: Duration = Duration::from_secs(10);
 
 /// An authentik, asked directly, past the gateway: what a person does by hand.
 pub struct Authentik {
@@ -100,19 +113,51 @@ impl Authentik {
 pub struct Operator {
     stop: tokio::sync::watch::Sender<bool>,
     task: JoinHandle<()>,
+    /// Of its own, so that everything it has started can be ended with it.
+    runtime: Option<Runtime>,
 }
 
 impl Operator {
-    /// Stops it and waits until it has ended.
-    pub async fn stop(self) {
+    fn start(kubernetes: &'static Kubernetes, options: Options) -> Self {
+        let (stop, mut stopped) = tokio::sync::watch::channel(false);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("there are threads");
+        let task = runtime.spawn(async move {
+            let client = kubernetes.client(User::Operator);
+            let stopped = async move {
+                let _ = stopped.wait_for(|stopped| *stopped).await;
+            };
+            controller::run(client, options, stopped).await;
+        });
+        Self {
+            stop,
+            task,
+            runtime: Some(runtime),
+        }
+    }
+
+    /// Stops it and waits until it has ended, as Kubernetes does with a pod.
+    pub async fn stop(mut self) {
         self.stop.send_replace(true);
-        self.task.await.expect("the operator ends without a panic");
+        let ended = tokio::time::timeout(GRACE, &mut self.task).await;
+        let ended = ended.expect("the operator ends in time");
+        ended.expect("it ends without a panic");
     }
 
     /// Ends it at once, in the middle of whatever it does.
-    pub async fn kill(self) {
-        self.task.abort();
-        let _ = self.task.await;
+    pub fn kill(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -128,6 +173,7 @@ pub struct Test {
     pub simulator: Option<Simulator>,
     /// The authentik, asked directly.
     pub authentik: Authentik,
+    kubernetes: &'static Kubernetes,
     operator: tokio::sync::Mutex<Option<Operator>>,
 }
 
@@ -138,7 +184,33 @@ pub async fn test(body: impl AsyncFnOnce(&Test)) {
 
 /// Runs a test on this version of the simulator, or on the real server.
 pub async fn on(version: Version, body: impl AsyncFnOnce(&Test)) {
-    let test = Test::new(version).await;
+    let kubernetes = tokio::task::spawn_blocking(Kubernetes::shared)
+        .await
+        .expect("Kubernetes starts");
+    static PREPARED: OnceCell<()> = OnceCell::const_new();
+    PREPARED.get_or_init(|| prepare(kubernetes)).await;
+    run(kubernetes, version, body).await;
+}
+
+/// Runs a test on a Kubernetes that it has to itself meanwhile, for what reaches beyond one namespace.
+pub async fn alone(body: impl AsyncFnOnce(&Test)) {
+    static KUBERNETES: OnceCell<Kubernetes> = OnceCell::const_new();
+    static TURN: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+    let _turn = TURN.lock().await;
+    let start = || async {
+        let options = kubernetes::Options {
+            controller_manager: false,
+        };
+        let kubernetes = Kubernetes::start(options).await.expect("Kubernetes starts");
+        prepare(&kubernetes).await;
+        kubernetes
+    };
+    let kubernetes = KUBERNETES.get_or_init(start).await;
+    run(kubernetes, Version::V2026_5, body).await;
+}
+
+async fn run(kubernetes: &'static Kubernetes, version: Version, body: impl AsyncFnOnce(&Test)) {
+    let test = Test::new(kubernetes, version).await;
     let outcome = AssertUnwindSafe(body(&test)).catch_unwind().await;
     test.clean_up(outcome.is_err()).await;
     if let Err(panic) = outcome {
@@ -164,36 +236,41 @@ macro_rules! on_every_version {
     )+};
 }
 
-/// CRDs and the operator's rights, once a test run.
-async fn prepare(kube: &Client) {
-    static PREPARED: OnceCell<()> = OnceCell::const_new();
-    PREPARED
-        .get_or_init(|| async {
-            let params = PatchParams::apply("test").force();
-            let crds = Api::all(kube.clone());
-            for crd in stages::crds() {
-                let name = crd.name_any();
-                crds.patch(&name, &params, &Patch::Apply(&crd)).await.expect("the CRD is accepted");
-                let established = kube::runtime::conditions::is_crd_established();
-                await_condition(crds.clone(), &name, established).await.expect("the CRD is established");
-            }
-            let rules: Vec<_> = rbac::namespaced_rules().into_iter().chain(rbac::cluster_rules()).collect();
-            let role = json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-                "metadata": {"name": "operator"}, "rules": rules,
-            });
-            let binding = json!({
-                "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
-                "metadata": {"name": "operator"},
-                "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "operator"},
-                "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
-            });
-            let roles: Api<ClusterRole> = Api::all(kube.clone());
-            roles.patch("operator", &params, &Patch::Apply(role)).await.expect("the role is accepted");
-            let bindings: Api<ClusterRoleBinding> = Api::all(kube.clone());
-            bindings.patch("operator", &params, &Patch::Apply(binding)).await.expect("the binding is accepted");
-        })
+/// Gives Kubernetes the CRDs and the operator its rights.
+async fn prepare(kubernetes: &Kubernetes) {
+    let kube = kubernetes.client(User::Admin);
+    let params = PatchParams::apply("test").force();
+    let crds = Api::all(kube.clone());
+    for crd in stages::crds() {
+        let name = crd.name_any();
+        let applied = crds.patch(&name, &params, &Patch::Apply(&crd)).await;
+        applied.expect("the CRD is accepted");
+        let established = kube::runtime::conditions::is_crd_established();
+        let established = await_condition(crds.clone(), &name, established).await;
+        established.expect("the CRD is established");
+    }
+    let rules: Vec<_> = rbac::namespaced_rules()
+        .into_iter()
+        .chain(rbac::cluster_rules())
+        .collect();
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "operator"}, "rules": rules,
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+        "metadata": {"name": "operator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "operator"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
+    });
+    let roles: Api<ClusterRole> = Api::all(kube.clone());
+    let applied = roles.patch("operator", &params, &Patch::Apply(role)).await;
+    applied.expect("the role is accepted");
+    let bindings: Api<ClusterRoleBinding> = Api::all(kube);
+    let applied = bindings
+        .patch("operator", &params, &Patch::Apply(binding))
         .await;
+    applied.expect("the binding is accepted");
 }
 
 fn log() {
@@ -216,13 +293,9 @@ fn real_authentik() -> Option<(String, String)> {
 }
 
 impl Test {
-    async fn new(version: Version) -> Self {
+    async fn new(kubernetes: &'static Kubernetes, version: Version) -> Self {
         log();
-        let kubernetes = tokio::task::spawn_blocking(Kubernetes::shared)
-            .await
-            .expect("Kubernetes starts");
         let kube = kubernetes.client(User::Admin);
-        prepare(&kube).await;
         let namespace = kubernetes
             .namespace("test")
             .await
@@ -246,6 +319,7 @@ impl Test {
                 url: url.trim_end_matches('/').to_owned(),
                 token,
             },
+            kubernetes,
             operator: tokio::sync::Mutex::default(),
         };
         test.start_operator().await;
@@ -268,15 +342,15 @@ impl Test {
 
     /// One more operator beside the first.
     pub fn spawn_operator(&self) -> Operator {
-        let (stop, mut stopped) = tokio::sync::watch::channel(false);
         let options = Options {
             namespaces: vec![self.namespace.clone()],
         };
-        let client = Kubernetes::shared().client(User::Operator);
-        let task = tokio::spawn(controller::run(client, options, async move {
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        }));
-        Operator { stop, task }
+        Operator::start(self.kubernetes, options)
+    }
+
+    /// A kubeconfig file of the operator's user.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.kubernetes.kubeconfig(User::Operator)
     }
 
     /// A name that no other test uses in authentik.
@@ -319,11 +393,24 @@ impl Test {
     pub async fn connect_with(&self, settings: Value) {
         self.secret("authentik", json!({"token": self.token()}))
             .await;
-        let mut spec = json!({"url": self.gateway.url(), "tokenSecretRef": {"name": "authentik", "key": "token"}});
-        merge(&mut spec, settings);
-        self.apply("AuthentikConnection", "default", spec).await;
+        self.connection("default", &self.gateway.url(), settings)
+            .await;
         self.reason("AuthentikConnection", "default", "Connected")
             .await;
+    }
+
+    /// A connection of the namespace to this server, with the token of the Secret `authentik`.
+    pub async fn connection(&self, name: &str, url: &str, settings: Value) {
+        let mut spec = json!({"url": url, "tokenSecretRef": {"name": "authentik", "key": "token"}});
+        merge(&mut spec, settings);
+        self.apply("AuthentikConnection", name, spec).await;
+    }
+
+    /// A resource for a validation stage of the same name, in this test's part of authentik.
+    pub async fn validate(&self, name: &str, settings: Value) {
+        let mut spec = json!({"name": self.name(name), "notConfiguredAction": "skip"});
+        merge(&mut spec, settings);
+        self.apply(VALIDATE, name, spec).await;
     }
 
     /// A Secret with this data.
@@ -373,7 +460,8 @@ impl Test {
         spec: Value,
     ) -> Result<DynamicObject, kube::Error> {
         let object = json!({
-            "apiVersion": "authentik-operator.io/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": spec,
+            "apiVersion": "authentik-operator.io/v1alpha1", "kind": kind,
+            "metadata": {"name": name, "labels": {"test": self.namespace}}, "spec": spec,
         });
         let params = PatchParams::apply("test").force();
         self.api(kind)
@@ -573,7 +661,7 @@ impl Test {
         let probes = |audit: &[Exchange]| {
             audit
                 .iter()
-                .filter(|exchange| exchange.path.ends_with("/admin/version/"))
+                .filter(|exchange| exchange.path == PROBE)
                 .count()
         };
         let before = probes(&self.gateway.audit());
@@ -587,7 +675,7 @@ impl Test {
 
     /// Kubernetes writes of the operator in the namespace so far.
     pub fn kubernetes_writes(&self) -> Vec<impl Debug> {
-        let writes = Kubernetes::shared().writes(&self.namespace).into_iter();
+        let writes = self.kubernetes.writes(&self.namespace).into_iter();
         writes
             .filter(|write| write.user == User::Operator.name())
             .collect()
@@ -599,10 +687,24 @@ impl Test {
             eprintln!("writes to authentik: {:#?}", self.written());
         }
         if let Some(operator) = self.operator.lock().await.take() {
-            operator.kill().await;
+            operator.kill();
         }
+        self.clean_cluster().await;
         if self.is_real() {
             self.clean_authentik().await;
+        }
+    }
+
+    /// Objects outside namespaces would be seen by the operators of other tests.
+    async fn clean_cluster(&self) {
+        let connections = self.api("ClusterAuthentikConnection");
+        let all = connections.list(&ListParams::default()).await;
+        for connection in all.expect("cluster connections are listed") {
+            let name = connection.name_any();
+            if connection.labels().get("test") == Some(&self.namespace) {
+                let deleted = connections.delete(&name, &DeleteParams::default()).await;
+                deleted.expect("the cluster connection is deleted");
+            }
         }
     }
 

@@ -3,9 +3,14 @@
 
 mod harness;
 
+mod connections;
 mod fields;
 mod flows;
 mod lifecycle;
+mod lost;
+mod outage;
 mod references;
+mod restart;
+mod scale;
 mod schema;
 mod status;
