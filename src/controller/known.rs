@@ -36,6 +36,8 @@ pub struct Known {
     asked: Option<Instant>,
     /// The generation of the spec, and when it was first seen.
     edited: (Option<i64>, Instant),
+    /// The resourceVersion that the watch has shown last.
+    version: Option<u64>,
 }
 
 /// A status that the watch may not have shown yet.
@@ -64,7 +66,25 @@ pub fn stage_name<K: StageKind>(resource: &K) -> String {
     name.map_or_else(|| resource.name_any(), str::to_owned)
 }
 
+impl Fresh {
+    fn is_newer_than(&self, shown: Option<u64>) -> bool {
+        self.resource_version.is_none() || shown < self.resource_version
+    }
+}
+
+fn version<K: StageKind>(resource: &K) -> Option<u64> {
+    resource.resource_version()?.parse().ok()
+}
+
 impl Resources {
+    /// Whether the watch has shown a newer version meanwhile, and so has queued the resource again. What this one
+    /// says of its status may be from before our own last write.
+    pub fn is_outdated<K: StageKind>(&self, resource: &K) -> bool {
+        let inner = self.lock();
+        let known = inner.resources.get(&ResourceId::of(resource));
+        known.is_some_and(|known| version(resource) < known.version)
+    }
+
     /// Notes what a watch shows.
     pub fn seen<K: StageKind>(&self, resource: &K) {
         let id = ResourceId::of(resource);
@@ -92,7 +112,12 @@ impl Resources {
             request,
             asked,
             edited,
+            version: version(resource),
         };
+        let caught_up = |fresh: &Fresh| !fresh.is_newer_than(known.version);
+        if inner.fresh.get(&id).is_some_and(caught_up) {
+            inner.fresh.remove(&id);
+        }
         inner.put(id, known);
     }
 
@@ -117,15 +142,11 @@ impl Resources {
     /// Kubernetes has it.
     pub fn latest_status<K: StageKind>(&self, resource: &K) -> (StageStatus, bool) {
         let id = ResourceId::of(resource);
-        let mut inner = self.lock();
-        let shown: Option<u64> = resource
-            .resource_version()
-            .and_then(|version| version.parse().ok());
-        match inner.fresh.get(&id).map(|fresh| fresh.resource_version) {
-            Some(None) => return (inner.fresh[&id].status.clone(), false),
-            Some(written) if shown < written => return (inner.fresh[&id].status.clone(), true),
-            Some(_) => drop(inner.fresh.remove(&id)),
-            None => {}
+        let inner = self.lock();
+        if let Some(fresh) = inner.fresh.get(&id)
+            && fresh.is_newer_than(version(resource))
+        {
+            return (fresh.status.clone(), fresh.resource_version.is_some());
         }
         (resource.status().cloned().unwrap_or_default(), true)
     }

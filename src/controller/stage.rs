@@ -73,6 +73,10 @@ pub enum Done {
 pub async fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>) -> Option<Duration> {
     ctx.synced().await;
     let run = Run::new(ctx, resource);
+    // Asked after the status was taken: what the watch shows from now on is not older than that.
+    if run.ctx.resources.is_outdated(&*run.resource) {
+        return None;
+    }
     let request = run.request();
     let id = Id::Stage(run.id.clone());
     if let Some(wait) = run.ctx.retries.wait(&id, &request) {
