@@ -7,7 +7,7 @@
 //! - [`authentik`]: the client of authentik's API. It knows nothing of Kubernetes.
 //! - [`controller`]: the watches, the inventory, and the reconcile: observe, resolve, diff, act, report.
 //! - [`cli`]: the command line, one file a subcommand.
-//! - [`ops`]: logs.
+//! - [`ops`]: logs, metrics, health, leader election, rights.
 //!
 //! # What happens when a resource changes
 //! Its watch notes it and queues it. The reconcile (`controller::stage`) finds its server by its connection,

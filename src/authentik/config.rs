@@ -1,6 +1,6 @@
 //! How to reach one authentik server, and what can be wrong with that.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use reqwest::{
     Certificate, Url,
@@ -19,6 +19,44 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Shorter than the keep-alive of common ingresses, so that a write seldom meets a connection that is just being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A request that has ended.
+#[derive(Debug)]
+pub struct Observed<'a> {
+    /// The method.
+    pub method: &'a str,
+    /// The path below `/api/v3/`, with `{uuid}` or `{slug}` for what differs from object to object.
+    pub path: &'a str,
+    /// The answer's status; nothing where there was no answer.
+    pub status: Option<u16>,
+    /// How long it took, without the wait for its turn.
+    pub elapsed: Duration,
+}
+
+type Observe = dyn Fn(&Observed<'_>) + Send + Sync;
+
+/// Told of every request that has ended; by default nobody is.
+#[derive(Clone, Default)]
+pub struct Observer(Option<Arc<Observe>>);
+
+impl Observer {
+    /// Calls `observe` for every request that has ended.
+    pub fn new(observe: impl Fn(&Observed<'_>) + Send + Sync + 'static) -> Observer {
+        Observer(Some(Arc::new(observe)))
+    }
+
+    pub(super) fn tell(&self, observed: &Observed<'_>) {
+        if let Some(observe) = &self.0 {
+            observe(observed);
+        }
+    }
+}
+
+impl fmt::Debug for Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
 /// One authentik server: where it is, who we are there, and how fast we may ask.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -34,6 +72,8 @@ pub struct Config {
     pub requests_per_second: Option<u32>,
     /// Most requests under way at once; 4 when `None`.
     pub max_concurrent_requests: Option<usize>,
+    /// Told of every request that has ended.
+    pub observer: Observer,
 }
 
 /// A [`Config`] that can't work. Its text names the field and never repeats a value, for a value may hold a credential.

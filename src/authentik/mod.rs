@@ -30,7 +30,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::{
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Observed, Observer},
     error::{DeniedKind, Error},
     versions::Version,
 };

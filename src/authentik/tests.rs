@@ -86,6 +86,7 @@ fn config(url: &str) -> Config {
         timeout: Duration::from_secs(5),
         requests_per_second: None,
         max_concurrent_requests: None,
+        observer: Observer::default(),
     }
 }
 

@@ -11,10 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use uuid::Uuid;
 
 use super::{
     Collection,
-    config::{Config, ConfigError},
+    config::{Config, ConfigError, Observed, Observer},
     error::{Asked, Error, broken, refusal},
     model_permission,
     redact::Redactor,
@@ -35,6 +36,7 @@ pub(super) struct Transport {
     max_body: usize,
     rate: Option<DefaultDirectRateLimiter>,
     slots: Semaphore,
+    observer: Observer,
 }
 
 /// One request.
@@ -82,6 +84,7 @@ impl Transport {
                 .rate()?
                 .map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             slots: Semaphore::new(config.concurrency()?),
+            observer: config.observer.clone(),
         })
     }
 
@@ -107,13 +110,21 @@ impl Transport {
         }
         let started = Instant::now();
         let result = self.send(request).await;
+        let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
+        let elapsed = started.elapsed();
         tracing::debug!(
             method = %request.method,
             path = request.url.path(),
-            status = result.as_ref().ok().map(|answer| answer.status.as_u16()),
-            elapsed_ms = started.elapsed().as_millis() as u64,
+            status,
+            elapsed_ms = elapsed.as_millis() as u64,
             "asked authentik"
         );
+        self.observer.tell(&Observed {
+            method: request.method.as_str(),
+            path: &self.template(request),
+            status,
+            elapsed,
+        });
         let answer = result?;
         if answer.status.is_success() {
             return Ok(answer);
@@ -128,6 +139,28 @@ impl Transport {
             redactor: &redactor,
         };
         Err(refusal(asked, &answer))
+    }
+
+    /// The path below the API's root without what differs from object to object.
+    fn template(&self, request: &Request<'_>) -> String {
+        let path = request.url.path();
+        let below = path.strip_prefix(self.api_root.path()).unwrap_or(path);
+        let Some(collection) = request.collection.map(Collection::path) else {
+            return below.trim_matches('/').to_owned();
+        };
+        let rest = below
+            .trim_matches('/')
+            .strip_prefix(collection)
+            .unwrap_or_default();
+        let parts = rest.split('/').filter(|part| !part.is_empty()).enumerate();
+        let named = parts.map(|(place, part)| match part.parse::<Uuid>() {
+            Ok(_) => "/{uuid}".to_owned(),
+            Err(_) if place == 0 => "/{slug}".to_owned(),
+            Err(_) => format!("/{part}"),
+        });
+        std::iter::once(collection.to_owned())
+            .chain(named)
+            .collect()
     }
 
     async fn send(&self, request: &Request<'_>) -> Result<Answer, Error> {

@@ -23,6 +23,7 @@ impl Rbac {
     pub fn run(self) -> Result<(), String> {
         let mut rules = rbac::namespaced_rules();
         rules.extend(rbac::cluster_rules());
+        rules.extend(rbac::leader_election_rules());
         let role = ClusterRole {
             metadata: ObjectMeta {
                 name: Some(self.name),

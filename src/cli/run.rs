@@ -1,14 +1,19 @@
 //! `run`: the controller.
 
-use std::time::Duration;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use clap::Args;
+use clap::{ArgAction, Args};
 use kube::Client;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use uuid::Uuid;
 
 use crate::{
-    controller::{self, Options},
-    ops::logs,
+    api::MANAGER,
+    controller::{Controller, Options},
+    ops::{http, leader::Candidate, logs},
 };
 
 /// How long the reconciles under way may take to end. Kubernetes kills a pod 30 s after SIGTERM; people wait less
@@ -21,6 +26,18 @@ pub struct Run {
     /// The namespaces whose resources are reconciled, separated by commas. Omitted: all.
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     namespaces: Vec<String>,
+    /// Where health and metrics are served: /livez, /readyz and /metrics. Omitted: nowhere.
+    #[arg(long, env = "LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Whether several replicas elect one that works. Without, there must be one replica only.
+    #[arg(long, env = "LEADER_ELECTION", default_value_t = true, action = ArgAction::Set)]
+    leader_election: bool,
+    /// The namespace of the Lease. Omitted: the pod's, or the kubeconfig's.
+    #[arg(long, env = "POD_NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// This replica's name in the Lease. Omitted: made up.
+    #[arg(long, env = "POD_NAME")]
+    identity: Option<String>,
     /// How logs are written.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     log_format: logs::Format,
@@ -33,40 +50,83 @@ impl Run {
     /// Runs the controller until SIGTERM or Ctrl-C.
     ///
     /// # Errors
-    /// When the flags can't be read or there is no Kubernetes to talk to.
+    /// When the flags can't be read, there is no Kubernetes to talk to, or leadership is lost.
     pub async fn run(self) -> Result<(), String> {
         logs::init(self.log_format, &self.log)?;
         let client = Client::try_default().await.map_err(|error| {
             format!("no Kubernetes to talk to: {error}; set KUBECONFIG or run in a cluster")
         })?;
+        let candidate = self.leader_election.then(|| self.candidate(client.clone()));
         let options = Options {
             namespaces: self
                 .namespaces
                 .into_iter()
                 .filter(|name| !name.is_empty())
                 .collect(),
+            leads: candidate.as_ref().map(Candidate::leads),
         };
-        let (stop, stopped) = tokio::sync::watch::channel(false);
-        let controller = controller::run(client, options, async move {
-            let mut stopped = stopped;
-            // An error means that the sender is gone, which also ends the program.
-            let _ = stopped.wait_for(|stopped| *stopped).await;
-        });
-        let mut controller = std::pin::pin!(controller);
+        let controller = Arc::new(Controller::new(client, options));
+        let (stop, stopped) = watch::channel(false);
+        let server = match self.listen {
+            Some(address) => {
+                let listener = http::bind(address).await?;
+                Some(tokio::spawn(http::serve(
+                    listener,
+                    controller.clone(),
+                    told(stopped.clone()),
+                )))
+            }
+            None => None,
+        };
         tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
+        let mut running = std::pin::pin!(controller.run(told(stopped)));
+        let mut leading = std::pin::pin!(lead(candidate.as_ref()));
         tokio::select! {
-            () = &mut controller => return Err("the controller ended by itself".to_owned()),
+            () = &mut running => return Err("the controller ended by itself".to_owned()),
+            // Whoever ends here stops writing at once, before another replica may start.
+            lost = &mut leading => return Err(lost),
             signal = terminated() => signal?,
         }
         tracing::info!("ending: the writes under way are finished first");
         stop.send_replace(true);
-        if tokio::time::timeout(GRACE, controller).await.is_err() {
-            tracing::warn!(
-                "a write under way took too long; its outcome will be looked up at the next start"
-            );
+        tokio::select! {
+            ended = tokio::time::timeout(GRACE, running) => {
+                if ended.is_err() {
+                    tracing::warn!("a write under way took too long; its outcome will be looked up at the next start");
+                }
+            }
+            lost = leading => return Err(lost),
+        }
+        if let Some(candidate) = &candidate {
+            candidate.release().await;
+        }
+        if let Some(server) = server {
+            server.abort();
         }
         Ok(())
     }
+
+    fn candidate(&self, client: Client) -> Candidate {
+        let namespace = self.lease_namespace.clone();
+        let namespace = namespace.unwrap_or_else(|| client.default_namespace().to_owned());
+        // A restarted container has its pod's name and is another process all the same.
+        let name = self.identity.as_deref().unwrap_or(MANAGER);
+        let identity = format!("{name}_{}", Uuid::new_v4());
+        Candidate::new(client, &namespace, MANAGER, identity)
+    }
+}
+
+/// Takes part in the election, for ever unless leadership is lost.
+async fn lead(candidate: Option<&Candidate>) -> String {
+    match candidate {
+        Some(candidate) => candidate.run().await.to_string(),
+        None => std::future::pending().await,
+    }
+}
+
+async fn told(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which also ends the program.
+    let _ = stopped.wait_for(|stopped| *stopped).await;
 }
 
 async fn terminated() -> Result<(), String> {

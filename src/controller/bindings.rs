@@ -111,6 +111,9 @@ impl<K: StageKind> Run<K> {
                 self.identify_flows(server, stage);
                 return wanted.missing.clone().map_or(Ok(()), Err);
             }
+            if self.was_in_sync() {
+                self.ctx.metrics.drift_found(K::KIND);
+            }
             self.write_bindings(server, stage, steps).await?;
         }
         Err(Failure::new(

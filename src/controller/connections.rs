@@ -32,7 +32,8 @@ use crate::{
         ConnectionSettings, ConnectionStatus, DEFAULT_CONNECTION, MANAGER, RECONCILE_ANNOTATION,
         SecretKey, condition, conditions, set_condition, without_condition,
     },
-    authentik::{self, Client, Config},
+    authentik::{self, Client, Config, Observer},
+    ops::metrics::Asked,
     plan::SecretVersion,
 };
 
@@ -206,6 +207,38 @@ impl Connections {
         let keys = existing.iter().filter(|key| key.kind == kind);
         keys.filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace))
             .cloned()
+            .collect()
+    }
+
+    /// Every connection.
+    pub fn all(&self) -> Vec<ConnectionKey> {
+        let existing = self.existing.read().expect("no panic while held");
+        existing.iter().cloned().collect()
+    }
+
+    /// Name and `Ready` reason of every connection.
+    pub fn reasons(&self) -> Vec<(String, String)> {
+        let entries = self.entries.lock().expect("no panic while held");
+        let reason = |entry: &Entry| match &entry.server {
+            Ok(server) => match server.health() {
+                Health::Down(failure) => reason(&failure),
+                _ => "Connected",
+            },
+            Err(failure) => reason(failure),
+        };
+        entries
+            .iter()
+            .map(|(key, entry)| (key.path(), reason(entry).to_owned()))
+            .collect()
+    }
+
+    /// Name of every connection that has listed its server, and how long ago.
+    pub fn inventory_ages(&self) -> Vec<(String, Duration)> {
+        let entries = self.entries.lock().expect("no panic while held");
+        let age = |entry: &Entry| entry.server.as_ref().ok()?.inventory.age();
+        entries
+            .iter()
+            .filter_map(|(key, entry)| Some((key.path(), age(entry)?)))
             .collect()
     }
 
@@ -518,7 +551,17 @@ async fn build<C: Connection>(
     token: &SecretKey,
 ) -> Result<(Arc<Server>, SecretVersion), Failure> {
     let (version, token) = ctx.secrets.read(namespace, token).await?;
-    let client = client(connection.settings(), token)?;
+    let (metrics, path) = (ctx.metrics.clone(), key.path());
+    let observer = Observer::new(move |observed| {
+        metrics.asked(&Asked {
+            connection: &path,
+            method: observed.method,
+            path: observed.path,
+            status: observed.status,
+            elapsed: observed.elapsed,
+        });
+    });
+    let client = client(connection.settings(), token, observer)?;
     let settings = connection.settings();
     let (poked, id) = (Arc::downgrade(ctx), Id::Connection(key.clone()));
     let poke = Box::new(move || {
@@ -539,7 +582,11 @@ async fn build<C: Connection>(
 ///
 /// # Errors
 /// `InvalidSpec`, naming the field.
-pub fn client(settings: &ConnectionSettings, token: SecretString) -> Result<Client, Failure> {
+pub fn client(
+    settings: &ConnectionSettings,
+    token: SecretString,
+    observer: Observer,
+) -> Result<Client, Failure> {
     let config = Config {
         url: settings.url.clone(),
         token,
@@ -547,6 +594,7 @@ pub fn client(settings: &ConnectionSettings, token: SecretString) -> Result<Clie
         timeout: settings.timeout(),
         requests_per_second: settings.requests_per_second,
         max_concurrent_requests: Some(settings.max_concurrent_requests().into()),
+        observer,
     };
     Client::new(&config).map_err(|error| Failure::new(Reason::InvalidSpec, error.to_string()))
 }

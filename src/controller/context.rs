@@ -21,7 +21,7 @@ use super::{
     retry::Retries,
     secrets::Secrets,
 };
-use crate::stages::ResourceId;
+use crate::{ops::metrics::Metrics, stages::ResourceId};
 
 /// Anything that is reconciled.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -31,6 +31,12 @@ pub enum Id {
     /// A connection.
     Connection(ConnectionKey),
 }
+
+/// A kind, and the namespace whose objects its queue takes; none: those of all.
+type Queue = (&'static str, Option<String>);
+
+/// Namespace and name of an object; a cluster connection has no namespace.
+pub type Key = (String, String);
 
 /// A value that authentik took and did not keep: field, wanted, found.
 pub type Ignored = Vec<(&'static str, Value, Value)>;
@@ -57,15 +63,26 @@ pub struct Context {
     pub ignored: Mutex<HashMap<ResourceId, Ignored>>,
     /// Resources whose last write has an unknown outcome.
     pub uncertain: Mutex<HashSet<ResourceId>>,
-    queues:
-        RwLock<HashMap<(&'static str, Option<String>), mpsc::UnboundedSender<(String, String)>>>,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// Whether this replica works; a standby only watches.
+    leads: watch::Receiver<bool>,
+    /// What is due and not yet looked at.
+    queued: Mutex<HashSet<(&'static str, Key)>>,
+    queues: RwLock<HashMap<Queue, mpsc::UnboundedSender<Key>>>,
     unsynced: AtomicUsize,
     synced: watch::Sender<bool>,
 }
 
 impl Context {
     /// A context for `watches` watches, of which all have to be synced before anything is reconciled.
-    pub fn new(client: Client, namespaces: Vec<String>, watches: usize) -> Arc<Self> {
+    pub fn new(
+        client: Client,
+        namespaces: Vec<String>,
+        watches: usize,
+        leads: watch::Receiver<bool>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             events: Events::new(client.clone()),
             connections: Connections::default(),
@@ -76,6 +93,9 @@ impl Context {
             retries: Retries::default(),
             ignored: Mutex::default(),
             uncertain: Mutex::default(),
+            metrics,
+            leads,
+            queued: Mutex::default(),
             queues: RwLock::default(),
             unsynced: AtomicUsize::new(watches),
             synced: watch::Sender::new(watches == 0),
@@ -89,7 +109,7 @@ impl Context {
         &self,
         kind: &'static str,
         namespace: Option<String>,
-    ) -> mpsc::UnboundedReceiver<(String, String)> {
+    ) -> mpsc::UnboundedReceiver<Key> {
         let (sender, receiver) = mpsc::unbounded_channel();
         self.queues
             .write()
@@ -171,6 +191,42 @@ impl Context {
     /// Whether every watch has shown all there is.
     pub fn is_synced(&self) -> bool {
         *self.synced.borrow()
+    }
+
+    /// Whether this replica works.
+    pub fn leads(&self) -> bool {
+        *self.leads.borrow()
+    }
+
+    /// Waits until this replica works; for ever where it never does.
+    pub async fn elected(&self) {
+        let mut leads = self.leads.clone();
+        if leads.wait_for(|leads| *leads).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Notes that an object of this kind, namespace and name is due.
+    pub fn is_due(&self, object: (&'static str, Key)) {
+        self.queued
+            .lock()
+            .expect("no panic while held")
+            .insert(object);
+    }
+
+    /// Notes that it is looked at. Returns whether it may be: a standby leaves everything alone.
+    pub fn begin(&self, object: &(&'static str, Key)) -> bool {
+        self.queued
+            .lock()
+            .expect("no panic while held")
+            .remove(object);
+        self.leads()
+    }
+
+    /// The kinds of what is due and not yet looked at, once each.
+    pub fn queued(&self) -> Vec<&'static str> {
+        let queued = self.queued.lock().expect("no panic while held");
+        queued.iter().map(|(kind, ..)| *kind).collect()
     }
 
     /// Waits until every watch has shown all there is.

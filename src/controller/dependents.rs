@@ -19,6 +19,18 @@ pub struct ConnectionKey {
     pub name: String,
 }
 
+impl ConnectionKey {
+    /// `namespace/name`, or `name` for a cluster connection.
+    #[must_use]
+    pub fn path(&self) -> String {
+        if self.namespace.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}/{}", self.namespace, self.name)
+        }
+    }
+}
+
 impl std::fmt::Display for ConnectionKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{:?} {}", self.kind, self.name)

@@ -372,6 +372,19 @@ impl Inventory {
             .is_some_and(|list| list.age().is_some() && list.get(uuid).is_none())
     }
 
+    /// How long ago the oldest of the lists in use was read; nothing where none is.
+    pub fn age(&self) -> Option<Duration> {
+        let kinds = self.kinds.lock().expect("no panic while held");
+        let kinds = kinds.values().filter_map(|list| list.age());
+        let others = [
+            self.stages.age(),
+            self.flows.age(),
+            self.device_types.age(),
+            self.bindings.age(),
+        ];
+        kinds.chain(others.into_iter().flatten()).max()
+    }
+
     /// Reads every list again that is in use.
     ///
     /// # Errors

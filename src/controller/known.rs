@@ -28,6 +28,8 @@ pub struct Known {
     pub connection: Option<ConnectionReference>,
     /// What it stands for.
     pub stage: Option<StageIdentity>,
+    /// The reason of its `Ready` condition, empty while there is none.
+    pub reason: String,
     /// The generation that was last found in sync.
     pub in_sync: Option<i64>,
     /// The annotation with which a person asks for a reconcile.
@@ -107,6 +109,7 @@ impl Resources {
             created: resource.creation_timestamp().map(|time| time.0),
             name: stage_name(resource),
             connection: resource.common().connection_ref.clone(),
+            reason: status.ready_reason().to_owned(),
             stage: status.stage,
             in_sync,
             request,
@@ -127,6 +130,7 @@ impl Resources {
         let mut inner = self.lock();
         if let Some(mut known) = inner.resources.get(id).cloned() {
             known.stage.clone_from(&status.stage);
+            status.ready_reason().clone_into(&mut known.reason);
             known.in_sync = synced_generation(&status).or(known.in_sync);
             inner.put(id.clone(), known);
         }
@@ -176,6 +180,20 @@ impl Resources {
     pub fn edited_since(&self, id: &ResourceId) -> Duration {
         let known = self.get(id);
         known.map_or(Duration::MAX, |known| known.edited.1.elapsed())
+    }
+
+    /// Every resource.
+    pub fn all(&self) -> Vec<ResourceId> {
+        self.lock().resources.keys().cloned().collect()
+    }
+
+    /// Kind and `Ready` reason of every resource, once each.
+    pub fn count(&self) -> Vec<(&'static str, String)> {
+        let inner = self.lock();
+        let resources = inner.resources.iter();
+        resources
+            .map(|(id, known)| (id.kind, known.reason.clone()))
+            .collect()
     }
 
     /// Every resource of this kind in these namespaces (none: all), to find those that have gone unseen.

@@ -29,6 +29,7 @@ use kube::{
     Api, Client, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
 };
+use tokio::sync::watch::{self as signal, Receiver};
 
 use self::{
     connections::{Connection, key_of, kind_name},
@@ -38,18 +39,28 @@ use self::{
 };
 use crate::{
     api::{AuthentikConnection, ClusterAuthentikConnection, ConnectionKind},
+    ops::metrics,
     stages::{ForEachKind, ResourceId, StageKind, for_each_kind},
 };
 
-/// What the controller watches.
+/// What the controller watches, and when it works.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The namespaces whose resources are reconciled; none: all.
     pub namespaces: Vec<String>,
+    /// Whether this replica leads, as it changes; none: it always does.
+    pub leads: Option<Receiver<bool>>,
 }
 
 type Stop = Shared<BoxFuture<'static, ()>>;
 type Task = BoxFuture<'static, ()>;
+
+/// The controller.
+pub struct Controller {
+    ctx: Arc<Context>,
+    /// One a watched namespace, or a single one for all.
+    scopes: Vec<Option<String>>,
+}
 
 /// Runs the controller until `stop`, then ends once the requests under way have been answered and recorded.
 pub async fn run(
@@ -57,32 +68,84 @@ pub async fn run(
     options: Options,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let scopes: Vec<_> = match options.namespaces.as_slice() {
-        [] => vec![None],
-        namespaces => namespaces.iter().cloned().map(Some).collect(),
-    };
-    let mut count = Count(0);
-    for_each_kind(&mut count);
-    // Each scope has one watch a stage kind, one of connections and one of Secrets; cluster connections and
-    // namespaces have one each.
-    let ctx = Context::new(client, options.namespaces, scopes.len() * (count.0 + 2) + 2);
-    let mut tasks = Tasks {
-        ctx,
-        stop: stop.boxed().shared(),
-        namespace: None,
-        running: Vec::new(),
-    };
-    tasks.namespaces();
-    tasks.connections::<ClusterAuthentikConnection>(Api::all(tasks.ctx.client.clone()), true);
-    for scope in scopes {
-        tasks.namespace = scope;
-        tasks.secrets();
-        tasks.connections::<AuthentikConnection>(tasks.api(), false);
-        for_each_kind(&mut tasks);
+    Controller::new(client, options).run(stop).await;
+}
+
+impl Controller {
+    /// A controller that does nothing yet.
+    #[must_use]
+    pub fn new(client: Client, options: Options) -> Self {
+        let scopes: Vec<_> = match options.namespaces.as_slice() {
+            [] => vec![None],
+            namespaces => namespaces.iter().cloned().map(Some).collect(),
+        };
+        let mut kinds = Count(0);
+        for_each_kind(&mut kinds);
+        // Each scope has one watch a stage kind, one of connections and one of Secrets; cluster connections and
+        // namespaces have one each.
+        let watches = scopes.len() * (kinds.0 + 2) + 2;
+        let leads = options.leads.unwrap_or_else(|| signal::channel(true).1);
+        let ctx = Context::new(client, options.namespaces, watches, leads, Arc::default());
+        Self { ctx, scopes }
     }
-    tasks.closing();
-    let mut running: FuturesUnordered<_> = tasks.running.into_iter().map(tokio::spawn).collect();
-    while running.next().await.is_some() {}
+
+    /// Whether every watch has shown all there is.
+    #[must_use]
+    pub fn is_synced(&self) -> bool {
+        self.ctx.is_synced()
+    }
+
+    /// All metrics as OpenMetrics text.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.ctx.metrics.text(metrics::Count {
+            resources: self.ctx.resources.count(),
+            connections: self.ctx.connections.reasons(),
+            queued: self.ctx.queued(),
+            listed: self.ctx.connections.inventory_ages(),
+            leads: self.ctx.leads(),
+        })
+    }
+
+    /// Runs until `stop`, then ends once the requests under way have been answered and recorded.
+    pub async fn run(&self, stop: impl Future<Output = ()> + Send + 'static) {
+        let stop = stop.boxed().shared();
+        let mut tasks = Tasks {
+            ctx: self.ctx.clone(),
+            stop: stop.clone(),
+            namespace: None,
+            running: vec![start_work(self.ctx.clone(), stop).boxed()],
+        };
+        tasks.namespaces();
+        tasks.connections::<ClusterAuthentikConnection>(Api::all(self.ctx.client.clone()), true);
+        for scope in &self.scopes {
+            tasks.namespace.clone_from(scope);
+            tasks.secrets();
+            tasks.connections::<AuthentikConnection>(tasks.api(), false);
+            for_each_kind(&mut tasks);
+        }
+        tasks.closing();
+        let mut running: FuturesUnordered<_> =
+            tasks.running.into_iter().map(tokio::spawn).collect();
+        while running.next().await.is_some() {}
+    }
+}
+
+/// When a standby becomes the leader, everything it knows of is due.
+async fn start_work(ctx: Arc<Context>, stop: Stop) {
+    if ctx.leads() {
+        return;
+    }
+    tokio::select! {
+        () = ctx.elected() => {}
+        () = stop => return,
+    }
+    for key in ctx.connections.all() {
+        ctx.enqueue(&Id::Connection(key));
+    }
+    for id in ctx.resources.all() {
+        ctx.enqueue(&Id::Stage(id));
+    }
 }
 
 struct Count(usize);
@@ -104,6 +167,7 @@ struct Tasks {
 impl ForEachKind for Tasks {
     fn kind<K: StageKind>(&mut self) {
         let hooks = Hooks::<DeserializeGuard<K>> {
+            kind: K::KIND,
             seen: |ctx, guard| {
                 if let Ok(resource) = &guard.0 {
                     seen(ctx, resource);
@@ -184,6 +248,7 @@ impl Tasks {
 
     fn connections<C: Connection>(&mut self, api: Api<C>, optional: bool) {
         let hooks = Hooks::<C> {
+            kind: kind_name(C::KIND),
             seen: |ctx, connection| ctx.connections.exists(key_of(connection)),
             gone: |ctx, namespace, name| {
                 let key = ConnectionKey {
@@ -230,6 +295,7 @@ impl Tasks {
 
     fn secrets(&mut self) {
         let hooks = Hooks::<PartialObjectMeta<Secret>> {
+            kind: "Secret",
             seen: |ctx, secret| {
                 let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
                 let (uid, version) = (
@@ -252,6 +318,7 @@ impl Tasks {
 
     fn namespaces(&mut self) {
         let hooks = Hooks::<PartialObjectMeta<Namespace>> {
+            kind: "Namespace",
             seen: |ctx, namespace| {
                 let labels = namespace.labels().clone();
                 let mut namespaces = ctx.namespaces.write().expect("no panic while held");

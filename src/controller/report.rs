@@ -90,6 +90,7 @@ impl<K: StageKind> Run<K> {
         }
         let written = self.write_status().await;
         self.publish().await;
+        self.measure(&result);
         match (result, written) {
             (Ok(Done::Drifted), Ok(())) | (Ok(Done::InSync | Done::Pending), Ok(())) => {
                 self.ctx.retries.forget(&id);
@@ -133,6 +134,16 @@ impl<K: StageKind> Run<K> {
         }
     }
 
+    fn measure(&self, result: &Result<Done, Failure>) {
+        let metrics = &self.ctx.metrics;
+        let result = match result {
+            Ok(Done::InSync | Done::Pending) => "InSync",
+            Ok(Done::Drifted) => "Drifted",
+            Err(failure) => failure.reason.as_str(),
+        };
+        metrics.reconciled(K::KIND, result, self.began.elapsed());
+    }
+
     /// A failure is an event when it is another than before.
     fn note_failure(&mut self, result: &Result<Done, Failure>) {
         let ready = |status: &StageStatus| {
@@ -151,11 +162,14 @@ impl<K: StageKind> Run<K> {
                 reason: failure.reason.as_str(),
                 text,
             }),
-            Ok(Done::Drifted) if reason == "Drifted" => self.notes.push(Note {
-                warning: true,
-                reason: "Drifted",
-                text,
-            }),
+            Ok(Done::Drifted) if reason == "Drifted" => {
+                self.ctx.metrics.drift_found(K::KIND);
+                self.notes.push(Note {
+                    warning: true,
+                    reason: "Drifted",
+                    text,
+                });
+            }
             Ok(_) => {}
         }
     }

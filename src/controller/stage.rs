@@ -9,6 +9,7 @@ use kube::{
 };
 use secrecy::ExposeSecret;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -48,6 +49,8 @@ pub struct Run<K> {
     pub(super) status: StageStatus,
     /// Whether the status as it was has been written.
     pub(super) known_to_kubernetes: bool,
+    /// When the reconcile began.
+    pub(super) began: Instant,
     pub(super) notes: Vec<Note>,
     /// The resync interval of the connection, once it is known.
     pub(super) resync: Duration,
@@ -104,6 +107,7 @@ impl<K: StageKind> Run<K> {
             id,
             distrusts,
             known_to_kubernetes,
+            began: Instant::now(),
             status: before.clone(),
             before,
             notes: Vec::new(),
@@ -612,6 +616,9 @@ impl<K: StageKind> Run<K> {
                 self.identify(server, &live, true);
                 return unsupported(server, &diff);
             }
+            if self.was_in_sync() && !diff.changes.is_empty() {
+                self.ctx.metrics.drift_found(K::KIND);
+            }
             live = self.patch(server, desired, &diff, &live).await?;
         }
         self.identify(server, &live, true);
@@ -708,6 +715,9 @@ impl<K: StageKind> Run<K> {
     /// over is part of that.
     pub(super) fn wrote_fields(&mut self, fields: Vec<String>, readable: bool) {
         let drift = readable && self.was_in_sync();
+        if drift {
+            self.ctx.metrics.drift_repaired(K::KIND);
+        }
         let reason = if drift { "DriftCorrected" } else { "Updated" };
         self.note(reason, format!("changed {}", fields.join(", ")));
         let earlier = self
@@ -724,7 +734,7 @@ impl<K: StageKind> Run<K> {
     }
 
     /// Nothing but authentik has changed since the resource was last in sync.
-    fn was_in_sync(&self) -> bool {
+    pub(super) fn was_in_sync(&self) -> bool {
         let in_sync = self
             .ctx
             .resources

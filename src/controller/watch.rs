@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::{
-    context::Context,
+    context::{Context, Key},
     failure::{Failure, Reason},
     retry::backoff,
 };
@@ -32,12 +32,14 @@ const CONCURRENCY: u16 = 64;
 
 /// What a watch does with what it sees.
 pub struct Hooks<T> {
+    /// The name of the kind.
+    pub kind: &'static str,
     /// An object is there, new or changed.
     pub seen: fn(&Context, &T),
     /// An object is gone: namespace and name.
     pub gone: fn(&Context, &str, &str),
     /// All that are known in this namespace (none: all), to find those that have gone unseen.
-    pub known: fn(&Context, Option<&str>) -> Vec<(String, String)>,
+    pub known: fn(&Context, Option<&str>) -> Vec<Key>,
     /// Whether the operator can do without when Kubernetes refuses the watch.
     pub optional: bool,
 }
@@ -51,8 +53,6 @@ impl<T: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + S
     Watchable for T
 {
 }
-
-type Key = (String, String);
 
 /// Follows one watch.
 struct Tracker<T> {
@@ -120,10 +120,13 @@ impl<T: Watchable> Tracker<T> {
                 if status.code == 403
         );
         if refused && self.hooks.optional {
-            tracing::warn!(kind = %T::kind(&()), "Kubernetes refuses the watch; going on without");
+            tracing::warn!(
+                kind = self.hooks.kind,
+                "Kubernetes refuses the watch; going on without"
+            );
             self.sync();
         } else {
-            tracing::warn!(kind = %T::kind(&()), %error, "watch interrupted; trying again");
+            tracing::warn!(kind = self.hooks.kind, %error, "watch interrupted; trying again");
         }
     }
 }
@@ -179,13 +182,16 @@ pub async fn control<T: Watchable>(
         }
     };
     let (reader, writer) = reflector::store::<T>();
+    let kind = hooks.kind;
+    let due = ctx.clone();
     let mut tracker = Tracker::new(ctx.clone(), hooks, namespace);
     let seen =
         reflector(writer, watch(api)).flat_map(move |event| stream::iter(tracker.track(event)));
     let asked = stream::unfold(triggers, |mut triggers| async move {
         Some((triggers.recv().await?, triggers))
     });
-    let queue = stream::select(seen, asked).map(|(namespace, name)| {
+    let queue = stream::select(seen, asked).map(move |(namespace, name)| {
+        due.is_due((kind, (namespace.clone(), name.clone())));
         let object = ObjectRef::<T>::new(&name);
         Ok::<_, Infallible>(if namespace.is_empty() {
             object
@@ -194,7 +200,7 @@ pub async fn control<T: Watchable>(
         })
     });
     let reconciles = applier(
-        move |object, ctx| guarded(reconcile, ctx, object).boxed(),
+        move |object, ctx| guarded(kind, reconcile, ctx, object).boxed(),
         |_, error: &Infallible, _| match *error {},
         ctx,
         reader,
@@ -210,17 +216,21 @@ pub async fn control<T: Watchable>(
 
 /// Runs a reconcile on a task of its own: a panic is logged and ends nothing else.
 async fn guarded<T: Watchable>(
+    kind: &'static str,
     reconcile: Reconcile<T>,
     ctx: Arc<Context>,
     object: Arc<T>,
 ) -> Result<Action, Infallible> {
     let (namespace, name) = key(&*object);
+    if !ctx.begin(&(kind, (namespace.clone(), name.clone()))) {
+        return Ok(Action::await_change());
+    }
     let next = match tokio::spawn(reconcile(ctx, object)).await {
         Ok(next) => next,
         Err(_) => {
             // The panic's own message may hold anything, a secret included.
             let failure = Failure::new(Reason::Internal, "the reconcile panicked");
-            tracing::error!(kind = %T::kind(&()), namespace, name, "{}", failure.message);
+            tracing::error!(kind, namespace, name, "{}", failure.message);
             Some(backoff(6))
         }
     };

@@ -1,4 +1,7 @@
 //! What it takes to run in a cluster.
 
+pub mod http;
+pub mod leader;
 pub mod logs;
+pub mod metrics;
 pub mod rbac;

@@ -44,6 +44,16 @@ pub fn namespaced_rules() -> Vec<PolicyRule> {
     ]
 }
 
+/// The rules for the election of a leader, in the operator's own namespace.
+#[must_use]
+pub fn leader_election_rules() -> Vec<PolicyRule> {
+    vec![rule(
+        "coordination.k8s.io",
+        &["leases"],
+        &["get", "create", "update"],
+    )]
+}
+
 /// The rules for what lies in no namespace.
 #[must_use]
 pub fn cluster_rules() -> Vec<PolicyRule> {

@@ -252,6 +252,7 @@ async fn prepare(kubernetes: &Kubernetes) {
     let rules: Vec<_> = rbac::namespaced_rules()
         .into_iter()
         .chain(rbac::cluster_rules())
+        .chain(rbac::leader_election_rules())
         .collect();
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
@@ -344,6 +345,7 @@ impl Test {
     pub fn spawn_operator(&self) -> Operator {
         let options = Options {
             namespaces: vec![self.namespace.clone()],
+            leads: None,
         };
         Operator::start(self.kubernetes, options)
     }

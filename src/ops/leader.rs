@@ -1,0 +1,205 @@
+//! Leader election by a Lease: of several replicas one works, and another takes over within seconds.
+//!
+//! The rules are those of client-go's leader election. A replica trusts its own clock alone: it takes a Lease
+//! over once it has seen it unchanged for the Lease's whole duration, and it stops working well before the others
+//! may do so. Every write is conditional on the version that was read, so two can't both win.
+
+use std::time::Duration;
+
+use k8s_openapi::{
+    api::coordination::v1::{Lease, LeaseSpec},
+    apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
+    jiff::Timestamp,
+};
+use kube::{Api, Client, api::PostParams};
+use tokio::{sync::watch, time::Instant};
+
+/// How long others leave the Lease alone after they saw it renewed.
+const DURATION: Duration = Duration::from_secs(15);
+/// A leader that could not renew for this long stops working.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The pause between two tries.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// One replica's part in the election.
+pub struct Candidate {
+    leases: Api<Lease>,
+    name: String,
+    identity: String,
+    leads: watch::Sender<bool>,
+}
+
+/// The Lease was lost, or could not be renewed in time.
+#[derive(Debug, thiserror::Error)]
+#[error("leadership was lost: the Lease could not be renewed for {} s", DEADLINE.as_secs())]
+pub struct Lost;
+
+/// What was last seen of the Lease, and since when it is so.
+struct Seen {
+    version: Option<String>,
+    since: Instant,
+}
+
+impl Candidate {
+    /// A candidate for the Lease of this name. `identity` has to differ between replicas.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str, name: &str, identity: String) -> Self {
+        Self {
+            leases: Api::namespaced(client, namespace),
+            name: name.to_owned(),
+            identity,
+            leads: watch::Sender::new(false),
+        }
+    }
+
+    /// Whether this replica leads, as it changes.
+    #[must_use]
+    pub fn leads(&self) -> watch::Receiver<bool> {
+        self.leads.subscribe()
+    }
+
+    /// Waits for the Lease, then holds it for as long as it can be renewed. Returns in time before another replica
+    /// may take over: whoever works as the leader has to stop at once.
+    pub async fn run(&self) -> Lost {
+        let mut seen = Seen {
+            version: None,
+            since: Instant::now(),
+        };
+        while !self.take(&mut seen).await {
+            tokio::time::sleep(PERIOD).await;
+        }
+        tracing::info!(identity = self.identity, "leading");
+        self.leads.send_replace(true);
+        let mut renewed = Instant::now();
+        while renewed.elapsed() < DEADLINE {
+            tokio::time::sleep(PERIOD).await;
+            let left = DEADLINE.saturating_sub(renewed.elapsed());
+            let began = Instant::now();
+            if let Ok(Ok(true)) = tokio::time::timeout(left, self.renew()).await {
+                renewed = began;
+            }
+        }
+        self.leads.send_replace(false);
+        Lost
+    }
+
+    /// Lets the next replica take over at once. Does nothing where this one does not lead.
+    pub async fn release(&self) {
+        if !self.leads.send_replace(false) {
+            return;
+        }
+        let released = async {
+            let mut lease = self.leases.get(&self.name).await?;
+            if self.holds(&lease) {
+                let spec = lease.spec.get_or_insert_default();
+                spec.holder_identity = None;
+                spec.lease_duration_seconds = Some(1);
+                self.leases
+                    .replace(&self.name, &PostParams::default(), &lease)
+                    .await?;
+            }
+            Ok::<_, kube::Error>(())
+        };
+        if let Err(error) = released.await {
+            tracing::warn!(%error, "the Lease was not released; the next replica takes over when it expires");
+        }
+    }
+
+    fn holds(&self, lease: &Lease) -> bool {
+        let holder = lease
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.holder_identity.as_deref());
+        holder == Some(self.identity.as_str())
+    }
+
+    /// Tries to take the Lease. Returns whether this replica holds it now.
+    async fn take(&self, seen: &mut Seen) -> bool {
+        match self.try_take(seen).await {
+            Ok(taken) => taken,
+            // Another was faster.
+            Err(kube::Error::Api(status)) if status.code == 409 => false,
+            Err(error) => {
+                tracing::warn!(%error, "the Lease can't be read or written; trying again");
+                false
+            }
+        }
+    }
+
+    async fn try_take(&self, seen: &mut Seen) -> Result<bool, kube::Error> {
+        let Some(lease) = self.leases.get_opt(&self.name).await? else {
+            let lease = Lease {
+                metadata: ObjectMeta {
+                    name: Some(self.name.clone()),
+                    ..ObjectMeta::default()
+                },
+                spec: Some(self.spec(None)),
+            };
+            self.leases.create(&PostParams::default(), &lease).await?;
+            return Ok(true);
+        };
+        if seen.version != lease.metadata.resource_version {
+            seen.version.clone_from(&lease.metadata.resource_version);
+            seen.since = Instant::now();
+        }
+        if !self.is_free(&lease, seen) {
+            return Ok(false);
+        }
+        let lease = Lease {
+            spec: Some(self.spec(lease.spec.as_ref())),
+            metadata: lease.metadata,
+        };
+        self.leases
+            .replace(&self.name, &PostParams::default(), &lease)
+            .await?;
+        Ok(true)
+    }
+
+    fn is_free(&self, lease: &Lease, seen: &Seen) -> bool {
+        let spec = lease.spec.as_ref();
+        let holder = spec
+            .and_then(|spec| spec.holder_identity.as_deref())
+            .unwrap_or_default();
+        let seconds = spec
+            .and_then(|spec| spec.lease_duration_seconds)
+            .unwrap_or_default();
+        let duration = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        holder.is_empty() || self.holds(lease) || seen.since.elapsed() >= duration
+    }
+
+    /// Renews the Lease. Returns whether this replica still held it.
+    async fn renew(&self) -> Result<bool, kube::Error> {
+        let lease = self.leases.get(&self.name).await?;
+        if !self.holds(&lease) {
+            return Ok(false);
+        }
+        let lease = Lease {
+            spec: Some(self.spec(lease.spec.as_ref())),
+            metadata: lease.metadata,
+        };
+        self.leases
+            .replace(&self.name, &PostParams::default(), &lease)
+            .await?;
+        Ok(true)
+    }
+
+    /// The Lease as this replica holds it from now on.
+    fn spec(&self, old: Option<&LeaseSpec>) -> LeaseSpec {
+        let now = MicroTime(Timestamp::now());
+        let renewal =
+            old.filter(|old| old.holder_identity.as_deref() == Some(self.identity.as_str()));
+        let transitions = old
+            .and_then(|old| old.lease_transitions)
+            .unwrap_or_default();
+        LeaseSpec {
+            holder_identity: Some(self.identity.clone()),
+            lease_duration_seconds: i32::try_from(DURATION.as_secs()).ok(),
+            acquire_time: renewal
+                .and_then(|old| old.acquire_time.clone())
+                .or_else(|| Some(now.clone())),
+            renew_time: Some(now),
+            lease_transitions: Some(transitions + i32::from(renewal.is_none() && old.is_some())),
+            ..LeaseSpec::default()
+        }
+    }
+}
