@@ -1,5 +1,8 @@
 # Each target is a line or two of the tool that does the work.
 
+# Most tests wait for something most of the time.
+export RUST_TEST_THREADS ?= 6
+
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 
 help: ## list the targets

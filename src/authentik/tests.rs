@@ -603,7 +603,8 @@ async fn no_log_level_shows_what_a_request_carries() {
         .with_max_level(tracing::Level::TRACE)
         .with_writer(move || writer.clone())
         .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    // For all threads: with a subscriber of its own, a thread may find a call site already switched off by another.
+    tracing::subscriber::set_global_default(subscriber).expect("no other test sets one");
     let server = Server::always(json_answer("201 Created", &json!({"pk": "x"}))).await;
     let body = json!({"client_secret": "hunter2"});
     let client = server.client();

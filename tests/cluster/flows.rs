@@ -1,13 +1,11 @@
 //! `spec.flows`: where a stage stands in which flow.
 
-use std::time::Duration;
-
 use devkit::gateway::{Fault, FaultKind};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Test, condition, message, test},
+    harness::{PATIENCE, Test, condition, message, test},
     on_every_version,
 };
 
@@ -221,7 +219,7 @@ async fn repaired(test: &Test, method: &str) {
                 .iter()
                 .any(|exchange| exchange.method == method && exchange.status.is_some())
         },
-        crate::harness::PATIENCE,
+        PATIENCE,
     );
     assert!(written.await, "no {method} in time");
 }
@@ -417,18 +415,19 @@ async fn suspended_bindings_are_left_alone() {
         test.request_reconcile("AuthentikConnection", "default", "1")
             .await;
         let listed = |audit: &[devkit::gateway::Exchange]| {
-            audit
+            let mut lists = audit
                 .iter()
-                .any(|exchange| exchange.path.ends_with(BINDINGS))
+                .filter(|exchange| exchange.path.ends_with(BINDINGS));
+            lists.any(|exchange| exchange.status.is_some())
         };
         assert!(
-            test.gateway.wait_for(listed, Duration::from_secs(60)).await,
+            test.gateway.wait_for(listed, PATIENCE).await,
             "the bindings are not listed"
         );
         assert_eq!(test.written(), []);
         test.apply(KIND, "mfa", json!({"name": name, "flows": flows}))
             .await;
-        test.in_sync(KIND, "mfa").await;
+        repaired(test, "POST").await;
         assert_eq!(places(test, &stage).await, [(login_uuid, 1)]);
     })
     .await;
