@@ -185,10 +185,11 @@ impl<K: StageKind> Run<K> {
             Ok(version) => version.as_deref(),
             Err(_) => None,
         };
+        let rivals = self.ctx.resources.rivals(&self.id);
         self.ctx
             .resources
             .wrote(&self.id, version, self.status.clone());
-        self.tell_dependents();
+        self.tell_dependents(rivals);
         written.map(drop)
     }
 

@@ -806,15 +806,17 @@ impl<K: StageKind> Run<K> {
         }
     }
 
-    /// Tells whoever refers to this resource that its stage may be another now.
-    pub(super) fn tell_dependents(&self) {
+    /// Tells whoever refers to this resource that its stage may be another now, and whoever wants what it has let
+    /// go or has taken.
+    pub(super) fn tell_dependents(&self, rivals: Vec<ResourceId>) {
         let uuid = |status: &StageStatus| status.stage.as_ref().map(|stage| stage.uuid);
         if uuid(&self.before) != uuid(&self.status) {
             self.ctx.changed(&Dependency::Resource(self.id.clone()));
         }
         let name = |status: &StageStatus| status.stage.as_ref().map(|stage| stage.name.clone());
         if uuid(&self.before) != uuid(&self.status) || name(&self.before) != name(&self.status) {
-            self.ctx.due(self.ctx.resources.rivals(&self.id));
+            let present = self.ctx.resources.rivals(&self.id);
+            self.ctx.due(rivals.into_iter().chain(present).collect());
             for name in [name(&self.before), name(&self.status)]
                 .into_iter()
                 .flatten()
