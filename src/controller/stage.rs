@@ -350,23 +350,67 @@ impl<K: StageKind> Run<K> {
         let mut own = own;
         own.stage.clone_from(&self.status.stage);
         let own_rank = rank(&self.id, &own);
+        // Where the name is still to be had, a resource whose stage has it keeps it, of whatever kind it is.
+        let named = live.is_some_and(|live| live.name == own.name);
+        let has_name = |known: &Known| {
+            !named
+                && known.stage.as_ref().is_some_and(|stage| {
+                    stage.managed && stage.server == server.url && stage.name == own.name
+                })
+        };
         let others = self.ctx.resources.claimants(&self.id, &own.name, &uuids);
         let holder = others
             .into_iter()
             .filter(|(id, known)| self.on_server(id, known, server))
-            .filter(|(id, known)| rank(id, known) < own_rank)
+            .filter(|(id, known)| has_name(known) || rank(id, known) < own_rank)
             .map(|(id, _)| id)
             .min();
         match holder {
             None => Ok(()),
-            Some(holder) => Err(Failure::new(
-                Reason::NameConflict,
-                format!(
-                    "the stage named {:?} on {} belongs to {holder}; delete one of the two resources or give this one another spec.name",
-                    own.name, server.url
-                ),
-            )),
+            Some(holder) => Err(belongs_to(server, &own.name, &holder)),
         }
+    }
+
+    /// Why authentik refuses the name.
+    async fn name_conflict(&self, server: &Server, name: &str) -> Failure {
+        let rows = match server.list(Collection::ALL_STAGES, &[("name", name)]).await {
+            Ok(rows) => rows,
+            Err(error) => return error.into(),
+        };
+        let text = |row: &Value, key: &str| {
+            row.get(key)
+                .and_then(Value::as_str)
+                .unwrap_or("?")
+                .to_owned()
+        };
+        let holder = rows.into_iter().find(|row| text(row, "name") == name);
+        let uuid = holder
+            .as_ref()
+            .and_then(|row| text(row, "pk").parse::<Uuid>().ok());
+        let owner = self
+            .ctx
+            .resources
+            .claimants(&self.id, name, uuid.as_slice())
+            .into_iter()
+            .find(|(_, known)| {
+                known.stage.as_ref().is_some_and(|stage| {
+                    stage.managed && stage.server == server.url && Some(stage.uuid) == uuid
+                })
+            });
+        if let Some((owner, _)) = owner {
+            return belongs_to(server, name, &owner);
+        }
+        let holder = holder.map_or_else(
+            || "a stage that the token may not see".to_owned(),
+            |row| format!("the {} {}", text(&row, "verbose_name"), text(&row, "pk")),
+        );
+        Failure::new(
+            Reason::NameConflict,
+            format!(
+                "the name {name:?} is held by {holder} on {}; rename that stage in authentik or give this resource another spec.name",
+                server.url
+            ),
+        )
     }
 
     fn on_server(&self, id: &ResourceId, known: &Known, server: &Server) -> bool {
@@ -599,7 +643,7 @@ impl<K: StageKind> Run<K> {
             self.claim(server, Some(&live))?;
             return self.adopt(server, desired, live, bindings);
         }
-        Err(name_conflict(server, &desired.name).await)
+        Err(self.name_conflict(server, &desired.name).await)
     }
 
     /// Writes what differs, until the answer holds all that the server is able to hold.
@@ -662,7 +706,7 @@ impl<K: StageKind> Run<K> {
     ) -> Failure {
         let list = server.inventory.kind::<K>();
         if name_taken(&error) {
-            return name_conflict(server, &desired.name).await;
+            return self.name_conflict(server, &desired.name).await;
         }
         if matches!(error, authentik::Error::NotFound) {
             list.wrote(live.uuid, None);
@@ -854,27 +898,11 @@ fn name_taken(error: &authentik::Error) -> bool {
         .is_some_and(|texts| texts.iter().any(|text| text.contains("already exists")))
 }
 
-async fn name_conflict(server: &Server, name: &str) -> Failure {
-    let holder = match server.list(Collection::ALL_STAGES, &[("name", name)]).await {
-        Ok(rows) => rows
-            .into_iter()
-            .find(|row| row.get("name").and_then(Value::as_str) == Some(name)),
-        Err(error) => return error.into(),
-    };
-    let text = |row: &Value, key: &str| {
-        row.get(key)
-            .and_then(Value::as_str)
-            .unwrap_or("?")
-            .to_owned()
-    };
-    let holder = holder.map_or_else(
-        || "a stage that the token may not see".to_owned(),
-        |row| format!("the {} {}", text(&row, "verbose_name"), text(&row, "pk")),
-    );
+fn belongs_to(server: &Server, name: &str, holder: &ResourceId) -> Failure {
     Failure::new(
         Reason::NameConflict,
         format!(
-            "the name {name:?} is held by {holder} on {}; rename that stage in authentik or give this resource another spec.name",
+            "the stage named {name:?} on {} belongs to {holder}; delete one of the two resources or give this one another spec.name",
             server.url
         ),
     )
