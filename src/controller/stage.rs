@@ -166,6 +166,7 @@ impl<K: StageKind> Run<K> {
         let desired = Resolver::new(&self.ctx, &server, &self.id)
             .desired(&*self.resource)
             .await?;
+        self.forget_unmanaged(&desired);
         if self.observes() {
             return self.compare(&server, &desired, live, bindings.as_ref());
         }
@@ -420,6 +421,16 @@ impl<K: StageKind> Run<K> {
             .url_for(&id.namespace, known.connection.as_ref());
         url.or_else(|| known.stage.as_ref().map(|stage| stage.server.clone()))
             .is_some_and(|url| url == server.url)
+    }
+
+    /// Of a secret that the spec does not set any more nothing is known: someone else may change it now, so it is
+    /// sent again when the spec sets it again.
+    fn forget_unmanaged(&mut self, desired: &Desired) {
+        let managed = |sent: &SentSecret| {
+            let mut fields = K::FIELDS.iter().filter(|field| field.spec == sent.field);
+            fields.any(|field| desired.secrets.contains_key(field.api))
+        };
+        self.status.secrets.retain(managed);
     }
 
     /// Under `Observe`: reports the difference and writes nothing.
