@@ -158,6 +158,11 @@ impl<T: Listed> List<T> {
             .map(|snapshot| snapshot.read_at.elapsed())
     }
 
+    /// Whether what it holds was read longer ago than this.
+    pub fn is_older_than(&self, age: Duration) -> bool {
+        self.age().is_none_or(|own| own > age)
+    }
+
     /// Reads the list unless it was read within `max_age` before this call. One read at a time; whoever waits
     /// for it shares its result, its failure included.
     ///

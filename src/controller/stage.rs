@@ -253,12 +253,19 @@ impl<K: StageKind> Run<K> {
         } else {
             self.appeared = uncertain;
         }
-        if uncertain || self.before.ready_reason() == Reason::NameConflict.as_str() {
-            // A write may have come through, or the name may have become free.
-            self.look_up(server, &name).await?;
-            self.certain();
+        let listed = list.labelled(&name).into_iter().next();
+        // What is taken over or only observed is judged as it is now, not as it was before the spec asked for it.
+        // A stage that is not there yet needs no look: creating it will tell.
+        let edited = self.ctx.resources.edited_since(&self.id);
+        let claimed = (listed.is_some() || self.observes()) && list.is_older_than(edited);
+        // A write may have come through, or the name may have become free.
+        let unsure = uncertain || self.before.ready_reason() == Reason::NameConflict.as_str();
+        if !(claimed || unsure) {
+            return Ok(listed);
         }
-        Ok(list.labelled(&name).into_iter().next())
+        let live = self.look_up(server, &name).await?;
+        self.certain();
+        Ok(live)
     }
 
     /// Nothing is known of a write's outcome: the next reconcile asks authentik itself.
