@@ -471,14 +471,39 @@ impl Test {
             .await
     }
 
+    /// Changes a part of a resource, as `kubectl patch` does; a null removes.
+    pub async fn patch(&self, kind: &str, name: &str, change: Value) -> DynamicObject {
+        self.api(kind)
+            .patch(name, &PatchParams::default(), &Patch::Merge(change))
+            .await
+            .expect("the change is accepted")
+    }
+
     /// Sets the annotation that asks for a reconcile at once.
     pub async fn request_reconcile(&self, kind: &str, name: &str, at: &str) {
-        let patch = json!({"metadata": {"annotations": {"authentik-operator.io/reconcile-requested-at": at}}});
-        let patched = self
-            .api(kind)
-            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+        let annotation = json!({"authentik-operator.io/reconcile-requested-at": at});
+        self.patch(kind, name, json!({"metadata": {"annotations": annotation}}))
             .await;
-        patched.expect("the annotation is accepted");
+    }
+
+    /// Lets the operator look at a resource in sync anew, twice: the second look shows that the reconcile that
+    /// made the first has ended.
+    pub async fn looked_at_anew(&self, kind: &str, name: &str) {
+        let list = format!("/api/v3/{}", collection(kind));
+        for time in ["once", "once more"] {
+            let before = self.gateway.count("GET", &list);
+            let at = format!("{time} after {before}");
+            self.request_reconcile(kind, name, &at).await;
+            let looks = |audit: &[Exchange]| {
+                let looks = audit.iter().filter(|exchange| exchange.method == "GET");
+                looks.filter(|exchange| exchange.path == list).count()
+            };
+            let looked = self
+                .gateway
+                .wait_for(|audit| looks(audit) > before, PATIENCE)
+                .await;
+            assert!(looked, "{kind} {name} is not looked at anew");
+        }
     }
 
     /// The resource as it is.
@@ -616,9 +641,21 @@ impl Test {
         self.authentik.create("flows/instances/", body).await["pk"].clone()
     }
 
+    /// Binds a stage to a flow by hand, both by UUID; returns the binding's path.
+    pub async fn bind(&self, flow: &Value, stage: &Value, order: u32) -> String {
+        let binding = json!({"target": flow, "stage": stage, "order": order});
+        let binding = self.authentik.create("flows/bindings/", binding).await;
+        format!("flows/bindings/{}/", text(&binding["pk"]))
+    }
+
     /// The least spec of a Duo stage, and the Secret that it names.
     pub async fn duo_spec(&self) -> Value {
         self.secret("duo", json!({"secret": "s3cr3t"})).await;
+        self.duo_spec_without_secret()
+    }
+
+    /// The least spec of a Duo stage, whose Secret is left to the test.
+    pub fn duo_spec_without_secret(&self) -> Value {
         json!({
             "name": self.name("duo"), "clientId": "DIXXXXXXXXXXXXXXXXXX", "apiHostname": "api-1.duosecurity.com",
             "clientSecret": {"secretKeyRef": {"name": "duo", "key": "secret"}},
@@ -627,15 +664,23 @@ impl Test {
 
     /// Waits until there is an event of this reason about a resource; returns its note.
     pub async fn event(&self, name: &str, reason: &str) -> String {
+        self.events_of(name, reason, 1).await.swap_remove(0)
+    }
+
+    /// Waits until there are this many events of this reason about a resource; returns their notes, oldest
+    /// first.
+    pub async fn events_of(&self, name: &str, reason: &str, at_least: usize) -> Vec<String> {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
             let events = self.events(name).await;
-            if let Some((_, note)) = events.iter().find(|(of, _)| of == reason) {
-                return note.clone();
+            let notes = events.iter().filter(|(of, _)| of == reason);
+            let notes: Vec<_> = notes.map(|(_, note)| note.clone()).collect();
+            if notes.len() >= at_least {
+                return notes;
             }
             assert!(
                 tokio::time::Instant::now() < deadline,
-                "no event {reason} about {name}: {events:?}"
+                "not {at_least} events {reason} about {name}: {events:?}"
             );
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -751,6 +796,16 @@ impl Test {
             }
         }
     }
+}
+
+/// A JSON text as text.
+pub fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+/// Whether this condition of a resource is true.
+pub fn is_true(object: &DynamicObject, type_: &str) -> bool {
+    condition(object, type_).is_some_and(|condition| condition["status"] == "True")
 }
 
 /// A condition of a resource.

@@ -3,14 +3,18 @@
 
 mod harness;
 
+mod adoption;
 mod connections;
+mod deletion;
 mod fields;
 mod flows;
 mod lifecycle;
 mod lost;
+mod observe_suspend;
 mod outage;
 mod references;
 mod restart;
 mod scale;
 mod schema;
+mod secrets;
 mod status;

@@ -1,0 +1,445 @@
+//! Write-only fields: when they are sent, what is remembered of them, and that their values show nowhere.
+
+use std::{
+    io::Read,
+    process::{Child, Command, Stdio},
+    thread::JoinHandle,
+};
+
+use authentik_stage_operator::api::conditions;
+use devkit::{
+    gateway::{Fault, FaultKind},
+    kubernetes::{Kubernetes, User},
+};
+use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use kube::{
+    Api, ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+    core::DynamicObject,
+};
+use serde_json::{Value, json};
+
+use crate::{
+    harness::{DUO, Test, collection, is_true, message, patch, test, text, with},
+    on_every_version,
+};
+
+on_every_version!(
+    a_changed_secret_is_sent_at_once,
+    an_admin_secret_is_set_left_alone_and_emptied,
+    both_secrets_can_come_from_one_secret,
+);
+
+/// A Duo stage in sync whose client secret is `one`; the requests up to then are forgotten.
+async fn in_sync(test: &Test) -> DynamicObject {
+    test.connect().await;
+    test.secret("duo", json!({"secret": "one"})).await;
+    test.apply(DUO, "duo", test.duo_spec_without_secret()).await;
+    let resource = test.in_sync(DUO, "duo").await;
+    test.gateway.clear();
+    resource
+}
+
+/// What `status.secrets` says of this field.
+fn recorded(resource: &DynamicObject, field: &str) -> Option<Value> {
+    let secrets = resource.data["status"]["secrets"].as_array()?;
+    secrets
+        .iter()
+        .find(|secret| secret["field"] == field)
+        .cloned()
+}
+
+/// Waits until `status.secrets` records just this Secret's identity and version for the client secret.
+async fn sent_from(test: &Test, secret: &Secret) {
+    let expected = json!({
+        "field": "clientSecret", "name": secret.name_any(), "key": "secret",
+        "uid": secret.uid(), "resourceVersion": secret.resource_version(),
+    });
+    test.until(DUO, "duo", "recorded as sent", |resource| {
+        resource.and_then(|resource| recorded(resource, "clientSecret")) == Some(expected.clone())
+    })
+    .await;
+}
+
+/// Waits until the resource says that it has no secret to send; returns what it says.
+async fn secret_not_found(test: &Test) -> String {
+    let resource = test.reason(DUO, "duo", "SecretNotFound").await;
+    assert!(is_true(&resource, conditions::RECONCILING));
+    message(&resource)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_secret_is_waited_for() {
+    test(async |test| {
+        test.connect().await;
+        test.apply(DUO, "duo", test.duo_spec_without_secret()).await;
+        let message = secret_not_found(test).await;
+        let secret = format!("Secret {}/duo does not exist", test.namespace);
+        assert!(
+            message.contains(&secret) && message.contains("\"secret\""),
+            "{message}"
+        );
+        assert_eq!(test.written(), []);
+        test.secret("duo", json!({"secret": "one"})).await;
+        test.in_sync(DUO, "duo").await;
+        assert_eq!(test.written()[0].2["client_secret"], "one");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_without_a_value_is_waited_for() {
+    test(async |test| {
+        test.connect().await;
+        for (data, what) in [
+            (json!({"other": "one"}), "has no key \"secret\""),
+            (json!({"secret": ""}), "holds nothing in the key \"secret\""),
+            (
+                json!({"secret": " \n"}),
+                "holds nothing in the key \"secret\"",
+            ),
+        ] {
+            test.secret("duo", data).await;
+            test.apply(DUO, "duo", test.duo_spec_without_secret()).await;
+            let message = secret_not_found(test).await;
+            assert!(message.contains(what), "{message}");
+            assert_eq!(test.written(), []);
+            test.secret("duo", json!({"secret": "one"})).await;
+            test.in_sync(DUO, "duo").await;
+            assert_eq!(test.written()[0].2["client_secret"], "one");
+            test.delete(DUO, "duo").await;
+            test.gone(DUO, "duo").await;
+            let stage = test.authentik.stage("duo", &test.name("duo")).await;
+            let stage = stage.expect("it is left");
+            let path = format!("{}{}/", collection(DUO), text(&stage["pk"]));
+            test.authentik.delete(&path).await;
+            test.gateway.clear();
+        }
+    })
+    .await;
+}
+
+async fn a_changed_secret_is_sent_at_once(test: &Test) {
+    in_sync(test).await;
+    let secret = test.secret("duo", json!({"secret": "two"})).await;
+    sent_from(test, &secret).await;
+    assert_eq!(
+        test.written(),
+        [patch(DUO, json!({"client_secret": "two"}))]
+    );
+    let resource = test.in_sync(DUO, "duo").await;
+    let change = &resource.data["status"]["lastChange"];
+    assert_eq!(change["fields"], json!(["clientSecret"]));
+    test.event("duo", "Updated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_was_only_touched_is_sent_again() {
+    // Nothing derived from the data is kept, so a new resourceVersion is all there is to tell a change by.
+    test(async |test| {
+        in_sync(test).await;
+        let secrets: Api<Secret> = Api::namespaced(test.kube.clone(), &test.namespace);
+        let touch = Patch::Merge(json!({"metadata": {"annotations": {"touched": "yes"}}}));
+        let secret = secrets.patch("duo", &PatchParams::default(), &touch).await;
+        sent_from(test, &secret.expect("the Secret is touched")).await;
+        assert_eq!(
+            test.written(),
+            [patch(DUO, json!({"client_secret": "one"}))]
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_secret_or_key_is_sent_at_once() {
+    test(async |test| {
+        in_sync(test).await;
+        test.secret("other", json!({"secret": "two", "third": "three"}))
+            .await;
+        for (name, key) in [("other", "secret"), ("other", "third")] {
+            let source = json!({"clientSecret": {"secretKeyRef": {"name": name, "key": key}}});
+            test.apply(DUO, "duo", with(test.duo_spec_without_secret(), source))
+                .await;
+            test.in_sync(DUO, "duo").await;
+        }
+        let sent = ["two", "three"].map(|value| patch(DUO, json!({"client_secret": value})));
+        assert_eq!(test.written(), sent);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_break_at_the_end_of_a_secret_is_not_sent() {
+    test(async |test| {
+        in_sync(test).await;
+        let secret = test.secret("duo", json!({"secret": "two\n"})).await;
+        sent_from(test, &secret).await;
+        assert_eq!(
+            test.written(),
+            [patch(DUO, json!({"client_secret": "two"}))]
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_that_is_deleted_is_missed_and_nothing_is_written() {
+    test(async |test| {
+        in_sync(test).await;
+        test.delete_secret("duo").await;
+        secret_not_found(test).await;
+        // The same data in a new Secret: a new uid, so it is sent.
+        let secret = test.secret("duo", json!({"secret": "one"})).await;
+        assert_eq!(test.written(), []);
+        sent_from(test, &secret).await;
+        test.in_sync(DUO, "duo").await;
+        assert_eq!(
+            test.written(),
+            [patch(DUO, json!({"client_secret": "one"}))]
+        );
+    })
+    .await;
+}
+
+async fn both_secrets_can_come_from_one_secret(test: &Test) {
+    test.connect().await;
+    test.secret("duo", json!({"secret": "one", "admin": "two"}))
+        .await;
+    let admin = json!({"adminSecretKey": {"secretKeyRef": {"name": "duo", "key": "admin"}}});
+    test.apply(DUO, "duo", with(test.duo_spec_without_secret(), admin))
+        .await;
+    test.in_sync(DUO, "duo").await;
+    let body = &test.written()[0].2;
+    assert_eq!(
+        (&body["client_secret"], &body["admin_secret_key"]),
+        (&json!("one"), &json!("two"))
+    );
+    test.gateway.clear();
+    let secret = json!({"secret": "three", "admin": "four"});
+    let secret = test.secret("duo", secret).await;
+    sent_from(test, &secret).await;
+    let both = json!({"client_secret": "three", "admin_secret_key": "four"});
+    assert_eq!(test.written(), [patch(DUO, both)]);
+}
+
+async fn an_admin_secret_is_set_left_alone_and_emptied(test: &Test) {
+    test.connect().await;
+    test.secret("duo", json!({"secret": "one"})).await;
+    test.secret("admin", json!({"key": "two"})).await;
+    let unset = test.duo_spec_without_secret();
+    let admin = json!({"secretKeyRef": {"name": "admin", "key": "key"}});
+    let set = with(unset.clone(), json!({"adminSecretKey": admin}));
+    let empty = with(unset.clone(), json!({"adminSecretKey": null}));
+
+    test.apply(DUO, "duo", set.clone()).await;
+    test.in_sync(DUO, "duo").await;
+    test.gateway.clear();
+
+    test.apply(DUO, "duo", unset).await;
+    let resource = test.in_sync(DUO, "duo").await;
+    assert_eq!(test.written(), []);
+    assert_eq!(recorded(&resource, "adminSecretKey"), None);
+
+    // Whoever has managed it in the meantime may have changed it.
+    test.apply(DUO, "duo", set).await;
+    test.in_sync(DUO, "duo").await;
+    assert_eq!(
+        test.written(),
+        [patch(DUO, json!({"admin_secret_key": "two"}))]
+    );
+    test.gateway.clear();
+
+    test.apply(DUO, "duo", empty).await;
+    let resource = test.in_sync(DUO, "duo").await;
+    assert_eq!(
+        recorded(&resource, "adminSecretKey"),
+        Some(json!({"field": "adminSecretKey"}))
+    );
+    test.looked_at_anew(DUO, "duo").await;
+    assert_eq!(
+        test.written(),
+        [patch(DUO, json!({"admin_secret_key": ""}))]
+    );
+}
+
+/// The operator as people run it, with all that it logs.
+struct Process {
+    child: Child,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Process {
+    fn start(namespace: &str) -> Self {
+        let kubeconfig = Kubernetes::shared().kubeconfig(User::Operator);
+        let mut child = Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"))
+            .args(["run", "--log", "trace", "--namespaces", namespace])
+            .env("KUBECONFIG", kubeconfig)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the operator starts");
+        let mut stderr = child.stderr.take().expect("it is piped");
+        let log = std::thread::spawn(move || {
+            let mut log = Vec::new();
+            stderr.read_to_end(&mut log).expect("the log is read");
+            String::from_utf8_lossy(&log).into_owned()
+        });
+        Self {
+            child,
+            log: Some(log),
+        }
+    }
+
+    /// Ends it; returns what it has logged.
+    fn log(mut self) -> String {
+        self.end();
+        let log = self.log.take().expect("it is taken once");
+        log.join().expect("the log is read to its end")
+    }
+
+    fn end(&mut self) {
+        // It may have ended by itself, which the log tells.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+const CLIENT_SECRET: &str = "canary-client-secret";
+const ADMIN_SECRET: &str = "canary-admin-secret";
+
+/// Lets a resource meet a server that repeats what it was sent.
+async fn meet(test: &Test, name: &str, answer: FaultKind, reason: &str) {
+    let fault = test
+        .gateway
+        .inject(Fault::new(answer).writes().path("authenticator/duo"));
+    let admin = json!({"secretKeyRef": {"name": "duo", "key": "admin"}});
+    let fields = json!({"name": test.name(name), "adminSecretKey": admin});
+    let spec = with(test.duo_spec_without_secret(), fields);
+    test.apply(DUO, name, spec).await;
+    test.reason(DUO, name, reason).await;
+    test.gateway.remove(fault);
+}
+
+fn respond(status: u16, content_type: &str, body: String) -> FaultKind {
+    FaultKind::Respond {
+        status,
+        content_type: content_type.to_owned(),
+        body,
+        forward: false,
+    }
+}
+
+/// Everything that Kubernetes shows of the test's resources and their events.
+async fn shown(test: &Test) -> String {
+    let resources = test.api(DUO).list(&ListParams::default()).await;
+    let connections = test
+        .api("AuthentikConnection")
+        .list(&ListParams::default())
+        .await;
+    let events: Api<Event> = Api::namespaced(test.kube.clone(), &test.namespace);
+    let events = events.list(&ListParams::default()).await;
+    [
+        serde_json::to_string(&resources.expect("resources are listed")),
+        serde_json::to_string(&connections.expect("connections are listed")),
+        serde_json::to_string(&events.expect("events are listed")),
+    ]
+    .map(|json| json.expect("objects are JSON"))
+    .concat()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_secret_shows_in_logs_events_or_status() {
+    test(async |test| {
+        test.take_operator().await.stop().await;
+        let process = Process::start(&test.namespace);
+        test.connect().await;
+        test.secret(
+            "duo",
+            json!({"secret": CLIENT_SECRET, "admin": ADMIN_SECRET}),
+        )
+        .await;
+        let secrets = format!("{CLIENT_SECRET} {ADMIN_SECRET} {}", test.token());
+        let html = "text/html";
+        for (name, answer, reason) in [
+            (
+                "field",
+                respond(
+                    400,
+                    "application/json",
+                    json!({"client_secret": [secrets]}).to_string(),
+                ),
+                "Rejected",
+            ),
+            (
+                "text",
+                respond(400, "application/json", json!([secrets]).to_string()),
+                "Rejected",
+            ),
+            (
+                "page",
+                respond(400, html, secrets.clone()),
+                "AuthentikUnavailable",
+            ),
+            (
+                "denied",
+                respond(
+                    403,
+                    "application/json",
+                    json!({"detail": format!("You do not have {secrets}")}).to_string(),
+                ),
+                "AccessDenied",
+            ),
+            (
+                "crash",
+                respond(405, html, secrets.clone()),
+                "AuthentikUnavailable",
+            ),
+            (
+                "empty-crash",
+                FaultKind::InternalError { effect: false },
+                "AuthentikUnavailable",
+            ),
+            (
+                "garbage",
+                respond(200, "application/json", format!("{{\"x\": \"{secrets}")),
+                "AuthentikUnavailable",
+            ),
+            (
+                "alien",
+                respond(201, html, secrets.clone()),
+                "AuthentikUnavailable",
+            ),
+        ] {
+            meet(test, name, answer, reason).await;
+        }
+        // A changed Secret ends any wait, and this time the server takes it.
+        test.secret(
+            "duo",
+            json!({"secret": CLIENT_SECRET, "admin": ADMIN_SECRET, "other": "new"}),
+        )
+        .await;
+        test.in_sync(DUO, "crash").await;
+        let (log, shown) = (process.log(), shown(test).await);
+        for line in [
+            "asked authentik",
+            "Rejected",
+            "AuthentikUnavailable",
+            "TRACE",
+        ] {
+            assert!(log.contains(line), "{line} is not logged");
+        }
+        for secret in [CLIENT_SECRET, ADMIN_SECRET, test.token()] {
+            let line = log.lines().find(|line| line.contains(secret));
+            assert_eq!(line, None);
+            assert!(!shown.contains(secret), "{secret}: {shown}");
+        }
+    })
+    .await;
+}
