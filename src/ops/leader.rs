@@ -31,7 +31,7 @@ pub struct Candidate {
 
 /// The Lease was lost, or could not be renewed in time.
 #[derive(Debug, thiserror::Error)]
-#[error("leadership was lost: the Lease could not be renewed for {} s", DEADLINE.as_secs())]
+#[error("leadership was lost: another replica holds the Lease, or it could not be renewed for {} s", DEADLINE.as_secs())]
 pub struct Lost;
 
 /// What was last seen of the Lease, and since when it is so.
@@ -75,8 +75,12 @@ impl Candidate {
             tokio::time::sleep(PERIOD).await;
             let left = DEADLINE.saturating_sub(renewed.elapsed());
             let began = Instant::now();
-            if let Ok(Ok(true)) = tokio::time::timeout(left, self.renew()).await {
-                renewed = began;
+            match tokio::time::timeout(left, self.renew()).await {
+                Ok(Ok(true)) => renewed = began,
+                // Another holds it: there is nothing to wait for.
+                Ok(Ok(false)) => break,
+                Ok(Err(error)) => tracing::warn!(%error, "the Lease was not renewed; trying again"),
+                Err(_) => tracing::warn!("the Lease was not renewed in time"),
             }
         }
         self.leads.send_replace(false);

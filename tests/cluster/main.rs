@@ -13,6 +13,7 @@ mod lost;
 mod observe_suspend;
 mod outage;
 mod references;
+mod replicas;
 mod report;
 mod restart;
 mod scale;

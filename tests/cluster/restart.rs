@@ -192,7 +192,14 @@ struct Program {
 impl Program {
     async fn start(test: &Test, args: &[&str]) -> Self {
         test.take_operator().await.stop().await;
-        let mut command = program(&["run", "--namespaces", &test.namespace]);
+        let namespace = test.namespace.as_str();
+        let mut command = program(&[
+            "run",
+            "--namespaces",
+            namespace,
+            "--lease-namespace",
+            namespace,
+        ]);
         let command = command.args(args).env("KUBECONFIG", test.kubeconfig());
         let child = command.spawn().expect("the program starts");
         Self {
