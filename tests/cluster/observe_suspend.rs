@@ -48,7 +48,7 @@ fn observe() -> Value {
 fn drift(resource: &DynamicObject) -> Vec<(&str, &str, &str)> {
     let drift = resource.data["status"]["drift"].as_array();
     let row =
-        |row| ["field", "wanted", "found"].map(|key| text(&Value::get(row, key).expect("a text")));
+        |row| ["field", "wanted", "found"].map(|key| text(Value::get(row, key).expect("a text")));
     drift
         .into_iter()
         .flatten()
