@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use kube::{
     Api, CustomResourceExt, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    core::{Selector, SelectorExt},
+    core::{ObjectMeta, Selector, SelectorExt},
 };
 use secrecy::SecretString;
 use serde::{Serialize, de::DeserializeOwned};
@@ -390,18 +390,43 @@ pub fn normalised(url: &str) -> String {
     parsed.trim_end_matches('/').to_owned()
 }
 
-/// The key of this connection.
-pub fn key_of<C: Connection>(connection: &C) -> ConnectionKey {
+/// The key of the connection of this kind with this metadata.
+pub fn key<C: Connection>(meta: &ObjectMeta) -> ConnectionKey {
     ConnectionKey {
         kind: C::KIND,
-        namespace: connection.namespace().unwrap_or_default(),
-        name: connection.name_any(),
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+    }
+}
+
+/// Says of a connection that the operator can't read that it can't, to its users too.
+pub async fn unreadable<C: Connection>(ctx: &Context, meta: &ObjectMeta, error: &str) {
+    let key = key::<C>(meta);
+    let failure = super::report::unreadable(error);
+    let entry = Entry {
+        // Nobody is turned away by what can't be read.
+        allowed: Allowed::Own,
+        server: Err(failure.clone()),
+        recipe: None,
+        due: Instant::now(),
+        failures: 0,
+        requested_at: None,
+    };
+    let old = ctx.connections.get(&key);
+    let changed = old.as_ref().is_none_or(|old| differs(old, &entry));
+    if let Some(old) = old.filter(|_| changed) {
+        retire(&old, None);
+    }
+    ctx.connections.put(&key, entry);
+    super::report::report_unreadable::<C>(ctx, meta, failure).await;
+    if changed {
+        ctx.reconnected(&key);
     }
 }
 
 /// Brings one connection up to date: its client, its health, its inventory, its status. Returns when it is next due.
 pub async fn reconcile<C: Connection>(ctx: Arc<Context>, connection: Arc<C>) -> Duration {
-    let key = key_of(&*connection);
+    let key = key::<C>(connection.meta());
     let old = ctx.connections.get(&key);
     let (entry, outcome) = look(&ctx, &*connection, &key, old.as_ref()).await;
     let changed = old.as_ref().is_none_or(|old| differs(old, &entry));
@@ -708,7 +733,7 @@ async fn report<C: Connection>(
         .patch_status(&connection.name_any(), &params, &Patch::Apply(patch))
         .await
     {
-        tracing::warn!(connection = %key_of(connection), error = %Failure::from(error).message, "status not written");
+        tracing::warn!(connection = %key::<C>(connection.meta()), error = %Failure::from(error).message, "status not written");
         return;
     }
     let failed = |status: &ConnectionStatus| {

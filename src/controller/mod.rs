@@ -26,13 +26,13 @@ use futures::{
 };
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
 };
 use tokio::sync::watch::{self as signal, Receiver};
 
 use self::{
-    connections::{Connection, key_of, kind_name},
+    connections::{Connection, kind_name},
     context::{Context, Id},
     dependents::{ConnectionKey, Dependency},
     watch::{Hooks, control, follow},
@@ -221,7 +221,22 @@ async fn reconcile_stage<K: StageKind>(
     match &guard.0 {
         Ok(resource) => stage::reconcile(ctx, Arc::new(resource.clone())).await,
         Err(invalid) => {
-            report::unreadable::<K>(&ctx, &invalid.metadata, &invalid.error).await;
+            let failure = report::unreadable(&invalid.error);
+            report::report_unreadable::<K>(&ctx, &invalid.metadata, failure).await;
+            None
+        }
+    }
+}
+
+async fn reconcile_connection<C: Connection>(
+    ctx: Arc<Context>,
+    guard: Arc<DeserializeGuard<C>>,
+) -> Option<std::time::Duration> {
+    ctx.synced().await;
+    match &guard.0 {
+        Ok(connection) => Some(connections::reconcile(ctx, Arc::new(connection.clone())).await),
+        Err(invalid) => {
+            connections::unreadable::<C>(&ctx, &invalid.metadata, &invalid.error).await;
             None
         }
     }
@@ -246,10 +261,11 @@ impl Tasks {
             .push(stop.map(move |()| ctx.connections.close()).boxed());
     }
 
-    fn connections<C: Connection>(&mut self, api: Api<C>, optional: bool) {
-        let hooks = Hooks::<C> {
+    fn connections<C: Connection>(&mut self, api: Api<DeserializeGuard<C>>, optional: bool) {
+        let hooks = Hooks::<DeserializeGuard<C>> {
             kind: kind_name(C::KIND),
-            seen: |ctx, connection| ctx.connections.exists(key_of(connection)),
+            // One that can't be read exists all the same: whoever uses it is told why it is no use.
+            seen: |ctx, guard| ctx.connections.exists(connections::key::<C>(guard.meta())),
             gone: |ctx, namespace, name| {
                 let key = ConnectionKey {
                     kind: C::KIND,
@@ -272,12 +288,8 @@ impl Tasks {
             ConnectionKind::AuthentikConnection => self.namespace.clone(),
         };
         let queue = self.ctx.open_queue(kind_name(C::KIND), scope.clone());
-        let reconcile = |ctx: Arc<Context>, connection: Arc<C>| {
-            async move {
-                ctx.synced().await;
-                Some(connections::reconcile(ctx, connection).await)
-            }
-            .boxed()
+        let reconcile = |ctx: Arc<Context>, guard: Arc<DeserializeGuard<C>>| {
+            reconcile_connection(ctx, guard).boxed()
         };
         self.running.push(
             control(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kube::{
-    Api, ResourceExt,
+    Api, Resource, ResourceExt,
     api::{Patch, PatchParams},
     core::{ApiResource, DynamicObject, ObjectMeta},
 };
@@ -221,15 +221,32 @@ async fn patch_status<K: StageKind>(
     }
 }
 
-/// Says of a resource that the operator can't read that it can't. Such a resource has passed an older CRD, or
-/// one that this operator is too old for.
-pub async fn unreadable<K: StageKind>(ctx: &Context, meta: &ObjectMeta, error: &str) {
-    let namespace = meta.namespace.as_deref().unwrap_or_default();
+/// Why a resource that the operator can't read is left alone. Such a resource has passed an older CRD, or one that
+/// this operator is too old for.
+pub fn unreadable(error: &str) -> Failure {
+    Failure::new(
+        Reason::InvalidSpec,
+        format!(
+            "the resource can't be read: {error}; mend the field, and see that the operator and its CRDs are of one version"
+        ),
+    )
+}
+
+/// Writes that to the resource's status.
+pub async fn report_unreadable<R>(ctx: &Context, meta: &ObjectMeta, failure: Failure)
+where
+    R: Resource<DynamicType = ()>,
+{
     let name = meta.name.as_deref().unwrap_or_default();
-    if let Err(error) = report_unreadable::<K>(ctx, namespace, name, error).await {
+    let resource = ApiResource::erase::<R>(&());
+    let api = match meta.namespace.as_deref() {
+        Some(namespace) => Api::namespaced_with(ctx.client.clone(), namespace, &resource),
+        None => Api::all_with(ctx.client.clone(), &resource),
+    };
+    if let Err(error) = write_unreadable(api, name, failure).await {
         tracing::warn!(
-            kind = K::KIND,
-            namespace,
+            kind = %R::kind(&()),
+            namespace = meta.namespace,
             name,
             "status not written: {}",
             Failure::from(error).message
@@ -237,23 +254,14 @@ pub async fn unreadable<K: StageKind>(ctx: &Context, meta: &ObjectMeta, error: &
     }
 }
 
-async fn report_unreadable<K: StageKind>(
-    ctx: &Context,
-    namespace: &str,
+async fn write_unreadable(
+    api: Api<DynamicObject>,
     name: &str,
-    error: &str,
+    failure: Failure,
 ) -> Result<(), kube::Error> {
-    let api: Api<DynamicObject> =
-        Api::namespaced_with(ctx.client.clone(), namespace, &ApiResource::erase::<K>(&()));
     let Some(object) = api.get_opt(name).await? else {
         return Ok(());
     };
-    let failure = Failure::new(
-        Reason::InvalidSpec,
-        format!(
-            "the resource can't be read: {error}; mend the field, and see that the operator and its CRDs are of one version"
-        ),
-    );
     let before = object
         .data
         .get("status")

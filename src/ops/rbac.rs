@@ -34,9 +34,9 @@ pub fn namespaced_rules() -> Vec<PolicyRule> {
     statuses.push(format!("{connections}/status"));
     let statuses: Vec<_> = statuses.iter().map(String::as_str).collect();
     vec![
-        // `patch` adds and removes the finalizer; `get` reads what can't be decoded.
+        // `get` reads what can't be decoded; `patch` adds and removes the finalizer.
         rule(GROUP, &names, &["get", "list", "watch", "patch"]),
-        rule(GROUP, &[&connections], &["list", "watch"]),
+        rule(GROUP, &[&connections], &["get", "list", "watch"]),
         rule(GROUP, &statuses, &["patch"]),
         // The watch is of metadata; a value is read when it is sent.
         rule("", &["secrets"], &["get", "list", "watch"]),
@@ -59,7 +59,7 @@ pub fn leader_election_rules() -> Vec<PolicyRule> {
 pub fn cluster_rules() -> Vec<PolicyRule> {
     let connections = plural::<ClusterAuthentikConnection>();
     vec![
-        rule(GROUP, &[&connections], &["list", "watch"]),
+        rule(GROUP, &[&connections], &["get", "list", "watch"]),
         rule(GROUP, &[&format!("{connections}/status")], &["patch"]),
         // Their labels decide which namespaces may use a cluster connection.
         rule("", &["namespaces"], &["list", "watch"]),
