@@ -20,3 +20,4 @@ mod scale;
 mod schema;
 mod secrets;
 mod status;
+mod unreadable;
