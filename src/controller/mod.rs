@@ -9,6 +9,7 @@ mod events;
 mod failure;
 mod inventory;
 mod known;
+mod ownership;
 mod report;
 mod resolve;
 mod retry;
@@ -16,6 +17,7 @@ mod secrets;
 mod server;
 mod stage;
 mod watch;
+mod write;
 
 use std::{future::Future, sync::Arc};
 

@@ -1,42 +1,35 @@
 //! The reconcile of a stage: observe, resolve, diff, act, report.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams},
 };
-use secrecy::ExposeSecret;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::{
-    bindings::{FLOWS, Wanted},
+    bindings::Wanted,
     connections::Found,
-    context::{Context, Id, Ignored},
+    context::{Context, Id},
     dependents::Dependency,
     events::Note,
     failure::{Failure, Reason},
     inventory::{AnyStage, List},
-    known::Known,
-    resolve::{Resolver, dependencies, secret_keys},
+    resolve::{Resolver, dependencies},
     retry::Request,
     server::Server,
+    write::{is_written, unsupported},
 };
 use crate::{
     api::{
-        AdoptionPolicy, Change, FINALIZER, MANAGER, ManagementPolicy, RECONCILE_ANNOTATION,
-        SentSecret, StageIdentity, StageStatus,
+        FINALIZER, MANAGER, ManagementPolicy, RECONCILE_ANNOTATION, SentSecret, StageIdentity,
+        StageStatus,
     },
-    authentik::{self, Collection, versions},
-    plan::{self, Desired, Diff, Fields, Live, SecretVersion},
-    stages::{Field, NAME, ResourceId, StageKind},
+    plan::{self, Desired, Live},
+    stages::{NAME, ResourceId, StageKind},
 };
-
-/// How often one reconcile looks again at what its own writes made of a stage.
-const ROUNDS: usize = 3;
 
 /// One reconcile of one resource: what it works on and what it has achieved so far, which is reported
 /// however it ends.
@@ -57,7 +50,7 @@ pub struct Run<K> {
     /// Nothing is known of the last write's outcome: authentik is asked itself, not the inventory.
     pub(super) distrusts: bool,
     /// Whether a stage that was not there before may come of this resource's own POST, whose answer was lost.
-    appeared: bool,
+    pub(super) appeared: bool,
 }
 
 /// What a stage-level reconcile found, beside what it noted in the status.
@@ -285,7 +278,7 @@ impl<K: StageKind> Run<K> {
             .remove(&self.id);
     }
 
-    async fn list(&self, server: &Server) -> Result<Arc<List<Live>>, Failure> {
+    pub(super) async fn list(&self, server: &Server) -> Result<Arc<List<Live>>, Failure> {
         let list = server.inventory.kind::<K>();
         // The connection refreshes it; here it is read only where it never was, or when a person asks.
         let max_age = self.ctx.resources.asked_since(&self.id);
@@ -318,7 +311,7 @@ impl<K: StageKind> Run<K> {
     }
 
     /// Notes in the inventory what authentik answered.
-    fn wrote(&self, server: &Server, answer: Value) -> Result<Arc<Live>, Failure> {
+    pub(super) fn wrote(&self, server: &Server, answer: Value) -> Result<Arc<Live>, Failure> {
         let live = Live::read::<K>(answer).map_err(|_| {
             Failure::new(
                 Reason::AuthentikUnavailable,
@@ -339,95 +332,6 @@ impl<K: StageKind> Run<K> {
             .kind::<K>()
             .wrote(live.uuid, Some(live.clone()));
         Ok(live)
-    }
-
-    /// Refuses when another resource has the better claim: it manages the stage already or, where that does
-    /// not decide, is older.
-    fn claim(&self, server: &Server, live: Option<&Live>) -> Result<(), Failure> {
-        let Some(own) = self.ctx.resources.get(&self.id) else {
-            return Ok(());
-        };
-        let uuids: Vec<Uuid> = live.iter().map(|live| live.uuid).collect();
-        let target = live.map(|live| live.uuid);
-        let rank = |id: &ResourceId, known: &Known| {
-            let holds = known.stage.as_ref().is_some_and(|stage| {
-                stage.managed && stage.server == server.url && Some(stage.uuid) == target
-            });
-            (!holds, known.created, id.clone())
-        };
-        let mut own = own;
-        own.stage.clone_from(&self.status.stage);
-        let own_rank = rank(&self.id, &own);
-        // Where the name is still to be had, a resource whose stage has it keeps it, of whatever kind it is.
-        let named = live.is_some_and(|live| live.name == own.name);
-        let has_name = |known: &Known| {
-            !named
-                && known.stage.as_ref().is_some_and(|stage| {
-                    stage.managed && stage.server == server.url && stage.name == own.name
-                })
-        };
-        let others = self.ctx.resources.claimants(&self.id, &own.name, &uuids);
-        let holder = others
-            .into_iter()
-            .filter(|(id, known)| self.on_server(id, known, server))
-            .filter(|(id, known)| has_name(known) || rank(id, known) < own_rank)
-            .map(|(id, _)| id)
-            .min();
-        match holder {
-            None => Ok(()),
-            Some(holder) => Err(belongs_to(server, &own.name, &holder)),
-        }
-    }
-
-    /// Why authentik refuses the name.
-    async fn name_conflict(&self, server: &Server, name: &str) -> Failure {
-        let rows = match server.list(Collection::ALL_STAGES, &[("name", name)]).await {
-            Ok(rows) => rows,
-            Err(error) => return error.into(),
-        };
-        let text = |row: &Value, key: &str| {
-            row.get(key)
-                .and_then(Value::as_str)
-                .unwrap_or("?")
-                .to_owned()
-        };
-        let holder = rows.into_iter().find(|row| text(row, "name") == name);
-        let uuid = holder
-            .as_ref()
-            .and_then(|row| text(row, "pk").parse::<Uuid>().ok());
-        let owner = self
-            .ctx
-            .resources
-            .claimants(&self.id, name, uuid.as_slice())
-            .into_iter()
-            .find(|(_, known)| {
-                known.stage.as_ref().is_some_and(|stage| {
-                    stage.managed && stage.server == server.url && Some(stage.uuid) == uuid
-                })
-            });
-        if let Some((owner, _)) = owner {
-            return belongs_to(server, name, &owner);
-        }
-        let holder = holder.map_or_else(
-            || "a stage that the token may not see".to_owned(),
-            |row| format!("the {} {}", text(&row, "verbose_name"), text(&row, "pk")),
-        );
-        Failure::new(
-            Reason::NameConflict,
-            format!(
-                "the name {name:?} is held by {holder} on {}; rename that stage in authentik or give this resource another spec.name",
-                server.url
-            ),
-        )
-    }
-
-    fn on_server(&self, id: &ResourceId, known: &Known, server: &Server) -> bool {
-        let url = self
-            .ctx
-            .connections
-            .url_for(&id.namespace, known.connection.as_ref());
-        url.or_else(|| known.stage.as_ref().map(|stage| stage.server.clone()))
-            .is_some_and(|url| url == server.url)
     }
 
     /// Of a secret that the spec does not set any more nothing is known: someone else may change it now, so it is
@@ -482,7 +386,7 @@ impl<K: StageKind> Run<K> {
     }
 
     /// Adds the finalizer, so that a deletion waits for its policy.
-    async fn finalize(&self) -> Result<(), Failure> {
+    pub(super) async fn finalize(&self) -> Result<(), Failure> {
         if self
             .resource
             .finalizers()
@@ -520,300 +424,7 @@ impl<K: StageKind> Run<K> {
         }
     }
 
-    /// Takes over a stage that is there already, as far as the policy allows.
-    fn adopt(
-        &mut self,
-        server: &Server,
-        desired: &Desired,
-        live: Arc<Live>,
-        bindings: Option<&Wanted>,
-    ) -> Result<Arc<Live>, Failure> {
-        if self
-            .status
-            .stage
-            .as_ref()
-            .is_some_and(|stage| stage.managed && stage.uuid == live.uuid)
-        {
-            return Ok(live);
-        }
-        if self.appeared && plan::matches::<K>(desired, &live) {
-            // Its secrets are sent once more: which request brought them is not known.
-            self.created(server, &live, Vec::new());
-            return Ok(live);
-        }
-        let policy = self.resource.common().adoption_policy.unwrap_or_default();
-        let bound =
-            bindings.is_none_or(|bindings| Self::bindings_match(server, live.uuid, bindings));
-        let why_not = match policy {
-            AdoptionPolicy::Always => None,
-            AdoptionPolicy::IfMatch if plan::matches::<K>(desired, &live) && bound => None,
-            AdoptionPolicy::IfMatch => {
-                let fields = plan::diff::<K>(desired, &live, &[]).changes;
-                let mut fields: BTreeSet<_> =
-                    fields.iter().map(|change| change.field.spec).collect();
-                if !bound {
-                    fields.insert(FLOWS.spec);
-                }
-                let fields = fields.into_iter().collect::<Vec<_>>().join(", ");
-                Some(format!(
-                    "it differs in {fields}; make the spec equal, or set adoptionPolicy: Always to change it"
-                ))
-            }
-            AdoptionPolicy::Never => Some(
-                "adoptionPolicy is Never; set it to IfMatch or Always, or choose another spec.name"
-                    .to_owned(),
-            ),
-        };
-        if let Some(why_not) = why_not {
-            self.status.stage = None;
-            return Err(Failure::new(
-                Reason::AdoptionRefused,
-                format!(
-                    "authentik already has a stage named {:?} ({}), and {why_not}",
-                    live.name, live.uuid
-                ),
-            ));
-        }
-        self.status.secrets.clear();
-        self.identify(server, &live, true);
-        self.changed("Adopted", Vec::new());
-        self.note(
-            "Adopted",
-            format!(
-                "took over stage {:?} ({}) on {}",
-                live.name, live.uuid, server.url
-            ),
-        );
-        Ok(live)
-    }
-
-    /// Creates the stage. Whatever holds the name already, or came to hold it by a write whose answer was lost,
-    /// is looked at first.
-    async fn create(
-        &mut self,
-        server: &Server,
-        desired: &Desired,
-        bindings: Option<&Wanted>,
-    ) -> Result<Arc<Live>, Failure> {
-        let mut body = plan::create_body(desired);
-        let all: Vec<_> = secret_keys(&*self.resource)
-            .into_iter()
-            .map(|(field, _)| field)
-            .collect();
-        let sent = self.add_secrets(&mut body, &all).await?;
-        match server.create(K::COLLECTION, &object(&body)).await {
-            Ok(answer) => {
-                let live = self.wrote(server, answer)?;
-                self.created(server, &live, sent);
-                Ok(live)
-            }
-            Err(error) if name_taken(&error) => self.held(server, desired, bindings).await,
-            Err(error) if error.outcome_unknown() => {
-                match self.look_up(server, &desired.name).await {
-                    Ok(Some(live)) => {
-                        self.appeared = true;
-                        self.adopt(server, desired, live, bindings)
-                    }
-                    // The request may be under way still, so that it is not there yet says nothing.
-                    Ok(None) | Err(_) => {
-                        self.uncertain();
-                        Err(error.into())
-                    }
-                }
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    fn created(&mut self, server: &Server, live: &Live, sent: Vec<SentSecret>) {
-        let again = self
-            .before
-            .stage
-            .as_ref()
-            .is_some_and(|stage| stage.managed && stage.server == server.url);
-        self.identify(server, live, true);
-        self.status.secrets.clear();
-        self.record_sent(sent);
-        let fields = plan::sorted(self.resource.wanted().into_iter().map(|(field, _)| field));
-        self.changed("Created", fields);
-        let what = if again {
-            "created again, for it was gone,"
-        } else {
-            "created"
-        };
-        self.note(
-            "Created",
-            format!(
-                "{what} stage {:?} ({}) on {}",
-                live.name, live.uuid, server.url
-            ),
-        );
-    }
-
-    /// The name is taken: by a stage of this kind that the inventory did not show yet, or by another kind's.
-    async fn held(
-        &mut self,
-        server: &Server,
-        desired: &Desired,
-        bindings: Option<&Wanted>,
-    ) -> Result<Arc<Live>, Failure> {
-        if let Some(live) = self.look_up(server, &desired.name).await? {
-            self.claim(server, Some(&live))?;
-            return self.adopt(server, desired, live, bindings);
-        }
-        Err(self.name_conflict(server, &desired.name).await)
-    }
-
-    /// Writes what differs, until the answer holds all that the server is able to hold.
-    async fn update(
-        &mut self,
-        server: &Server,
-        desired: &Desired,
-        mut live: Arc<Live>,
-    ) -> Result<(), Failure> {
-        for _ in 0..ROUNDS {
-            let mut diff = plan::diff::<K>(desired, &live, &self.status.secrets);
-            self.pass_over_ignored(&mut diff);
-            if diff.is_empty() {
-                self.identify(server, &live, true);
-                return unsupported(server, &diff);
-            }
-            if self.was_in_sync() && !diff.changes.is_empty() {
-                self.ctx.metrics.drift_found(K::KIND);
-            }
-            live = self.patch(server, desired, &diff, &live).await?;
-        }
-        self.identify(server, &live, true);
-        Err(Failure::new(
-            Reason::AuthentikUnavailable,
-            "the stage kept changing in authentik while it was written; someone else may be writing it",
-        ))
-    }
-
-    async fn patch(
-        &mut self,
-        server: &Server,
-        desired: &Desired,
-        diff: &Diff,
-        live: &Live,
-    ) -> Result<Arc<Live>, Failure> {
-        let mut body = plan::update_body::<K>(diff, desired);
-        let sent = self.add_secrets(&mut body, &diff.secrets).await?;
-        let answer = match server
-            .update(K::COLLECTION, live.uuid, &object(&body))
-            .await
-        {
-            Ok(answer) => answer,
-            Err(error) => return Err(self.patch_failed(server, desired, live, error).await),
-        };
-        let live = self.wrote(server, answer)?;
-        self.note_ignored(diff, &live);
-        self.record_sent(sent);
-        self.identify(server, &live, true);
-        self.wrote_fields(diff.spec_fields(), !diff.changes.is_empty());
-        Ok(live)
-    }
-
-    /// After a write of which nothing is known the inventory is not to be trusted either.
-    async fn patch_failed(
-        &self,
-        server: &Server,
-        desired: &Desired,
-        live: &Live,
-        error: authentik::Error,
-    ) -> Failure {
-        let list = server.inventory.kind::<K>();
-        if name_taken(&error) {
-            return self.name_conflict(server, &desired.name).await;
-        }
-        if matches!(error, authentik::Error::NotFound) {
-            list.wrote(live.uuid, None);
-            return Failure::new(
-                Reason::AuthentikUnavailable,
-                "the stage was deleted in authentik just now; it will be created again",
-            );
-        }
-        if error.outcome_unknown() {
-            self.uncertain();
-        }
-        error.into()
-    }
-
-    /// Reads the values of these secret fields into the body. Returns what to record once they are sent.
-    async fn add_secrets(
-        &self,
-        body: &mut Fields,
-        fields: &[&'static Field],
-    ) -> Result<Vec<SentSecret>, Failure> {
-        let mut sent = Vec::new();
-        for (field, key) in secret_keys(&*self.resource) {
-            if !fields.contains(&field) {
-                continue;
-            }
-            let version = match key {
-                Some(key) => {
-                    let (version, value) = self.ctx.secrets.read(&self.id.namespace, &key).await?;
-                    body.insert(field.api, Value::from(value.expose_secret().trim()));
-                    Some(version)
-                }
-                None => {
-                    body.insert(field.api, Value::from(""));
-                    None::<SecretVersion>
-                }
-            };
-            sent.push(plan::sent_secret(field, version.as_ref()));
-        }
-        Ok(sent)
-    }
-
-    fn record_sent(&mut self, sent: Vec<SentSecret>) {
-        let secrets = &mut self.status.secrets;
-        secrets.retain(|old| sent.iter().all(|new| new.field != old.field));
-        secrets.extend(sent);
-        secrets.sort_unstable_by(|one, other| one.field.cmp(&other.field));
-    }
-
-    /// Notes a change of these fields, by whatever request. What is written while a stage is created or taken
-    /// over is part of that.
-    pub(super) fn wrote_fields(&mut self, fields: Vec<String>, readable: bool) {
-        let drift = readable && self.was_in_sync();
-        if drift {
-            self.ctx.metrics.drift_repaired(K::KIND);
-        }
-        let reason = if drift { "DriftCorrected" } else { "Updated" };
-        self.note(reason, format!("changed {}", fields.join(", ")));
-        let earlier = self
-            .status
-            .last_change
-            .take_if(|change| Some(&*change) != self.before.last_change.as_ref());
-        match earlier {
-            Some(earlier) => {
-                let all: BTreeSet<_> = earlier.fields.into_iter().chain(fields).collect();
-                self.changed(&earlier.reason, all.into_iter().collect());
-            }
-            None => self.changed(reason, fields),
-        }
-    }
-
-    /// Nothing but authentik has changed since the resource was last in sync.
-    pub(super) fn was_in_sync(&self) -> bool {
-        let in_sync = self
-            .ctx
-            .resources
-            .get(&self.id)
-            .and_then(|known| known.in_sync);
-        in_sync.is_some() && in_sync == self.resource.meta().generation
-    }
-
-    fn changed(&mut self, reason: &str, fields: Vec<String>) {
-        self.status.last_change = Some(Change {
-            time: Time(Timestamp::now()),
-            reason: reason.to_owned(),
-            fields,
-        });
-    }
-
-    fn identify(&mut self, server: &Server, live: &Live, managed: bool) {
+    pub(super) fn identify(&mut self, server: &Server, live: &Live, managed: bool) {
         let manages_bindings = self.resource.common().flows.is_some();
         let known = self
             .status
@@ -829,43 +440,6 @@ impl<K: StageKind> Run<K> {
             flows: live.flows.clone(),
             bindings,
         });
-    }
-
-    /// A value that the server took and did not keep is not sent again while it wants and finds the same.
-    fn pass_over_ignored(&self, diff: &mut Diff) {
-        let all = self.ctx.ignored.lock().expect("no panic while held");
-        let Some(ignored) = all.get(&self.id) else {
-            return;
-        };
-        let (passed, kept): (Vec<_>, Vec<_>) = diff.changes.drain(..).partition(|change| {
-            ignored.iter().any(|(field, wanted, found)| {
-                *field == change.field.api && *wanted == change.wanted && *found == change.found
-            })
-        });
-        diff.changes = kept;
-        diff.unsupported
-            .extend(passed.iter().map(|change| change.field));
-    }
-
-    fn note_ignored(&self, sent: &Diff, live: &Live) {
-        let ignored: Ignored = sent
-            .changes
-            .iter()
-            .filter(|change| live.fields.get(change.field.api) == Some(&change.found))
-            .map(|change| {
-                (
-                    change.field.api,
-                    change.wanted.clone(),
-                    change.found.clone(),
-                )
-            })
-            .collect();
-        let mut all = self.ctx.ignored.lock().expect("no panic while held");
-        if ignored.is_empty() {
-            all.remove(&self.id);
-        } else {
-            all.insert(self.id.clone(), ignored);
-        }
     }
 
     /// Tells whoever refers to this resource that its stage may be another now, and whoever wants what it has let
@@ -887,66 +461,4 @@ impl<K: StageKind> Run<K> {
             }
         }
     }
-}
-
-/// Whether authentik holds what the spec says, as far as it is able to.
-fn is_written(updated: &Result<(), Failure>) -> bool {
-    updated
-        .as_ref()
-        .err()
-        .is_none_or(|failure| failure.reason == Reason::FieldUnsupported)
-}
-
-fn object(fields: &Fields) -> Value {
-    Value::Object(
-        fields
-            .iter()
-            .map(|(field, value)| ((*field).to_owned(), value.clone()))
-            .collect::<Map<_, _>>(),
-    )
-}
-
-/// `{"name": ["stage with this name already exists."]}`: names are unique across all kinds of stage.
-fn name_taken(error: &authentik::Error) -> bool {
-    let authentik::Error::Rejected { messages } = error else {
-        return false;
-    };
-    messages
-        .get(NAME.api)
-        .is_some_and(|texts| texts.iter().any(|text| text.contains("already exists")))
-}
-
-fn belongs_to(server: &Server, name: &str, holder: &ResourceId) -> Failure {
-    Failure::new(
-        Reason::NameConflict,
-        format!(
-            "the stage named {name:?} on {} belongs to {holder}; delete one of the two resources or give this one another spec.name",
-            server.url
-        ),
-    )
-}
-
-/// Fields that the server does not know are reported, never dropped without a word.
-fn unsupported(server: &Server, diff: &Diff) -> Result<(), Failure> {
-    if diff.unsupported.is_empty() {
-        return Ok(());
-    }
-    let version = server.version()?;
-    let mut fields: Vec<_> = diff
-        .unsupported
-        .iter()
-        .map(|field| match versions::field_since(field.api) {
-            Some(since) if !since.may_be_known(&version) => format!("{} needs {since}", field.spec),
-            _ => format!("{} was not kept by the server", field.spec),
-        })
-        .collect();
-    fields.sort_unstable();
-    fields.dedup();
-    Err(Failure::new(
-        Reason::FieldUnsupported,
-        format!(
-            "authentik {version} can't hold everything that the spec sets: {}; remove what is not supported from the spec, or upgrade authentik (all else is in sync)",
-            fields.join("; ")
-        ),
-    ))
 }
