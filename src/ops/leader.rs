@@ -149,13 +149,7 @@ impl Candidate {
         if !self.is_free(&lease, seen) {
             return Ok(false);
         }
-        let lease = Lease {
-            spec: Some(self.spec(lease.spec.as_ref())),
-            metadata: lease.metadata,
-        };
-        self.leases
-            .replace(&self.name, &PostParams::default(), &lease)
-            .await?;
+        self.hold(lease).await?;
         Ok(true)
     }
 
@@ -177,14 +171,19 @@ impl Candidate {
         if !self.holds(&lease) {
             return Ok(false);
         }
+        self.hold(lease).await?;
+        Ok(true)
+    }
+
+    /// Writes the Lease that was read as this replica's, unless it has changed since.
+    async fn hold(&self, lease: Lease) -> Result<(), kube::Error> {
         let lease = Lease {
             spec: Some(self.spec(lease.spec.as_ref())),
             metadata: lease.metadata,
         };
-        self.leases
-            .replace(&self.name, &PostParams::default(), &lease)
-            .await?;
-        Ok(true)
+        let params = PostParams::default();
+        self.leases.replace(&self.name, &params, &lease).await?;
+        Ok(())
     }
 
     /// The Lease as this replica holds it from now on.
