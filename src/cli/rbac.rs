@@ -1,6 +1,8 @@
 //! `rbac`: what the operator needs to be allowed in Kubernetes.
 
-use clap::Args;
+use std::{fs, path::PathBuf};
+
+use clap::{ArgAction, Args};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::core::ObjectMeta;
 
@@ -13,26 +15,37 @@ pub struct Rbac {
     /// The name of the ClusterRole.
     #[arg(long, default_value = MANAGER)]
     name: String,
+    /// Whether the operator is to watch Secrets.
+    #[arg(long, default_value_t = true, action = ArgAction::Set)]
+    watch_secrets: bool,
+    /// Write the rules alone, in one file for each thing they are for, into this folder instead of printing.
+    #[arg(long, conflicts_with_all = ["name", "watch_secrets"])]
+    output_dir: Option<PathBuf>,
 }
 
 impl Rbac {
-    /// Prints the ClusterRole for an operator that watches all namespaces.
+    /// Prints the ClusterRole for an operator that watches all namespaces, or writes its parts.
     ///
     /// # Errors
-    /// Never; the type can't say so.
+    /// For a folder that can't be written.
     pub fn run(self) -> Result<(), String> {
-        let mut rules = rbac::namespaced_rules();
-        rules.extend(rbac::cluster_rules());
-        rules.extend(rbac::leader_election_rules());
-        let role = ClusterRole {
-            metadata: ObjectMeta {
-                name: Some(self.name),
-                ..ObjectMeta::default()
-            },
-            rules: Some(rules),
-            ..ClusterRole::default()
+        let Some(folder) = self.output_dir else {
+            let role = ClusterRole {
+                metadata: ObjectMeta {
+                    name: Some(self.name),
+                    ..ObjectMeta::default()
+                },
+                rules: Some(rbac::all_rules(self.watch_secrets)),
+                ..ClusterRole::default()
+            };
+            print!("{}", yaml(&role)?);
+            return Ok(());
         };
-        print!("{}", yaml(&role)?);
+        for (part, rules) in rbac::parts() {
+            let path = folder.join(format!("{part}.yaml"));
+            fs::write(&path, yaml(&rules)?)
+                .map_err(|error| format!("{} can't be written: {error}", path.display()))?;
+        }
         Ok(())
     }
 }

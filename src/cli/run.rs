@@ -26,12 +26,19 @@ pub struct Run {
     /// The namespaces whose resources are reconciled, separated by commas. Omitted: all.
     #[arg(long, env = "WATCH_NAMESPACES", value_delimiter = ',')]
     namespaces: Vec<String>,
+    /// Whether Secrets are watched, and a changed one is sent at once. Without, the operator needs no right to list
+    /// them, and looks at a Secret when it looks at what names it: once a resync interval, or when asked.
+    #[arg(long, env = "WATCH_SECRETS", default_value_t = true, action = ArgAction::Set)]
+    watch_secrets: bool,
     /// Where health and metrics are served: /livez, /readyz and /metrics. Omitted: nowhere.
     #[arg(long, env = "LISTEN")]
     listen: Option<SocketAddr>,
     /// Whether several replicas elect one that works. Without, there must be one replica only.
     #[arg(long, env = "LEADER_ELECTION", default_value_t = true, action = ArgAction::Set)]
     leader_election: bool,
+    /// The name of the Lease. Operators of the same namespace that watch other namespaces need one each.
+    #[arg(long, env = "LEASE_NAME", default_value = MANAGER)]
+    lease_name: String,
     /// The namespace of the Lease. Omitted: the pod's, or the kubeconfig's.
     #[arg(long, env = "POD_NAMESPACE")]
     lease_namespace: Option<String>,
@@ -63,6 +70,7 @@ impl Run {
                 .into_iter()
                 .filter(|name| !name.is_empty())
                 .collect(),
+            watch_secrets: self.watch_secrets,
             leads: candidate.as_ref().map(Candidate::leads),
         };
         let controller = Arc::new(Controller::new(client, options));
@@ -112,7 +120,7 @@ impl Run {
         // A restarted container has its pod's name and is another process all the same.
         let name = self.identity.as_deref().unwrap_or(MANAGER);
         let identity = format!("{name}_{}", Uuid::new_v4());
-        Candidate::new(client, &namespace, MANAGER, identity)
+        Candidate::new(client, &namespace, &self.lease_name, identity)
     }
 }
 

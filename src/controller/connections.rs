@@ -643,6 +643,9 @@ async fn visit(
             let was_down = matches!(health, Health::Down(_));
             server.set_health(Health::Up);
             tell(ctx, key, &refreshed, was_down);
+            if list {
+                ctx.look_at_secrets(key);
+            }
             Ok(())
         }
         Err(failure) => {

@@ -19,7 +19,7 @@ use super::{
     events::Events,
     known::Resources,
     retry::Retries,
-    secrets::Secrets,
+    secrets::{Secrets, Watched},
 };
 use crate::{ops::metrics::Metrics, stages::ResourceId};
 
@@ -78,7 +78,7 @@ impl Context {
     /// A context for `watches` watches, of which all have to be synced before anything is reconciled.
     pub fn new(
         client: Client,
-        namespaces: Vec<String>,
+        watched: Watched,
         watches: usize,
         leads: watch::Receiver<bool>,
         metrics: Arc<Metrics>,
@@ -86,7 +86,7 @@ impl Context {
         Arc::new(Self {
             events: Events::new(client.clone()),
             connections: Connections::default(),
-            secrets: Secrets::new(client.clone(), namespaces),
+            secrets: Secrets::new(client.clone(), watched),
             namespaces: RwLock::default(),
             resources: Resources::default(),
             dependents: Dependents::default(),
@@ -161,6 +161,19 @@ impl Context {
                 _ => self.retries.dependency_changed(&id),
             }
             self.enqueue(&id);
+        }
+    }
+
+    /// Where Secrets are not watched, whoever uses this connection and names one looks whether it has changed.
+    pub fn look_at_secrets(&self, key: &ConnectionKey) {
+        if self.secrets.are_watched() {
+            return;
+        }
+        let is_secret = |dependency: &Dependency| matches!(dependency, Dependency::Secret(..));
+        for id in self.dependents.of(&Dependency::Connection(key.clone())) {
+            if self.dependents.depends(&id, is_secret) {
+                self.enqueue(&id);
+            }
         }
     }
 

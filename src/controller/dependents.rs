@@ -97,6 +97,13 @@ impl<Id: Clone + Eq + Hash> Dependents<Id> {
         self.0.lock().expect("no panic while held").remove(id);
     }
 
+    /// Whether this one depends on something like that.
+    pub fn depends(&self, id: &Id, like: impl Fn(&Dependency) -> bool) -> bool {
+        let inner = self.0.lock().expect("no panic while held");
+        let dependencies = inner.by_dependent.get(id);
+        dependencies.is_some_and(|dependencies| dependencies.iter().any(like))
+    }
+
     /// Everything that depends on this.
     pub fn of(&self, dependency: &Dependency) -> Vec<Id> {
         let inner = self.0.lock().expect("no panic while held");

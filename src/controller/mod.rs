@@ -37,6 +37,7 @@ use self::{
     connections::{Connection, kind_name},
     context::{Context, Id},
     dependents::{ConnectionKey, Dependency},
+    secrets::Watched,
     watch::{Hooks, control, follow},
 };
 use crate::{
@@ -46,10 +47,12 @@ use crate::{
 };
 
 /// What the controller watches, and when it works.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The namespaces whose resources are reconciled; none: all.
     pub namespaces: Vec<String>,
+    /// Whether Secrets are watched; else one is looked at whenever what names it is.
+    pub watch_secrets: bool,
     /// Whether this replica leads, as it changes; none: it always does.
     pub leads: Option<Receiver<bool>>,
 }
@@ -62,6 +65,7 @@ pub struct Controller {
     ctx: Arc<Context>,
     /// One a watched namespace, or a single one for all.
     scopes: Vec<Option<String>>,
+    watch_secrets: bool,
 }
 
 /// Runs the controller until `stop`, then ends once the requests under way have been answered and recorded.
@@ -83,12 +87,21 @@ impl Controller {
         };
         let mut kinds = Count(0);
         for_each_kind(&mut kinds);
-        // Each scope has one watch a stage kind, one of connections and one of Secrets; cluster connections and
-        // namespaces have one each.
-        let watches = scopes.len() * (kinds.0 + 2) + 2;
+        // Each scope has one watch a stage kind, one of connections and, where they are watched, one of Secrets;
+        // cluster connections and namespaces have one each.
+        let watches = scopes.len() * (kinds.0 + 1 + usize::from(options.watch_secrets)) + 2;
+        let watched = match options.namespaces {
+            _ if !options.watch_secrets => Watched::Nowhere,
+            namespaces if namespaces.is_empty() => Watched::Everywhere,
+            namespaces => Watched::In(namespaces),
+        };
         let leads = options.leads.unwrap_or_else(|| signal::channel(true).1);
-        let ctx = Context::new(client, options.namespaces, watches, leads, Arc::default());
-        Self { ctx, scopes }
+        let ctx = Context::new(client, watched, watches, leads, Arc::default());
+        Self {
+            ctx,
+            scopes,
+            watch_secrets: options.watch_secrets,
+        }
     }
 
     /// Whether every watch has shown all there is.
@@ -122,7 +135,9 @@ impl Controller {
         tasks.connections::<ClusterAuthentikConnection>(Api::all(self.ctx.client.clone()), true);
         for scope in &self.scopes {
             tasks.namespace.clone_from(scope);
-            tasks.secrets();
+            if self.watch_secrets {
+                tasks.secrets();
+            }
             tasks.connections::<AuthentikConnection>(tasks.api(), false);
             for_each_kind(&mut tasks);
         }

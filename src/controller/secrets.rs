@@ -13,23 +13,47 @@ use crate::{api::SecretKey, plan::SecretVersion};
 /// A Secret's uid and resourceVersion.
 type Version = (String, String);
 
-/// The versions of all Secrets in the watched namespaces.
+/// Where Secrets are watched.
+pub enum Watched {
+    /// In all namespaces.
+    Everywhere,
+    /// In these namespaces.
+    In(Vec<String>),
+    /// In none.
+    Nowhere,
+}
+
+impl Watched {
+    fn covers(&self, namespace: &str) -> bool {
+        match self {
+            Self::Everywhere => true,
+            Self::In(namespaces) => namespaces.iter().any(|watched| watched == namespace),
+            Self::Nowhere => false,
+        }
+    }
+}
+
+/// The versions of all Secrets where they are watched.
 pub struct Secrets {
     client: Client,
-    /// The namespaces that are watched; none: all.
-    watched: Vec<String>,
+    watched: Watched,
     versions: Mutex<HashMap<(String, String), Version>>,
 }
 
 impl Secrets {
-    /// An empty index for Secrets of these namespaces; none: all.
+    /// An empty index of the Secrets that are watched.
     #[must_use]
-    pub fn new(client: Client, watched: Vec<String>) -> Self {
+    pub fn new(client: Client, watched: Watched) -> Self {
         Self {
             client,
             watched,
             versions: Mutex::default(),
         }
+    }
+
+    /// Whether the Secrets of resources are watched at all.
+    pub fn are_watched(&self) -> bool {
+        !matches!(self.watched, Watched::Nowhere)
     }
 
     /// Notes a Secret that the watch shows. Returns whether it is another than before.
@@ -58,7 +82,7 @@ impl Secrets {
             .collect()
     }
 
-    /// The Secret's present version.
+    /// The Secret's present version: read where it is not watched.
     ///
     /// # Errors
     /// `SecretNotFound` when there is none.
@@ -67,7 +91,7 @@ impl Secrets {
         namespace: &str,
         key: &SecretKey,
     ) -> Result<SecretVersion, Failure> {
-        if !self.watched.is_empty() && !self.watched.iter().any(|watched| watched == namespace) {
+        if !self.watched.covers(namespace) {
             return Ok(self.read(namespace, key).await?.0);
         }
         let found = {

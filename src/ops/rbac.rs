@@ -17,7 +17,33 @@ fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
     }
 }
 
-/// The rules for what lies in namespaces: in a Role for each watched namespace, or in a ClusterRole for all.
+/// The rules by what they are for, each name that of a file of the chart.
+#[must_use]
+pub fn parts() -> [(&'static str, Vec<PolicyRule>); 6] {
+    [
+        ("namespaced", namespaced_rules()),
+        ("events", event_rules()),
+        ("secrets-watched", secret_rules(true)),
+        ("secrets-read", secret_rules(false)),
+        ("cluster", cluster_rules()),
+        ("leader-election", leader_election_rules()),
+    ]
+}
+
+/// All that an operator for all namespaces needs.
+#[must_use]
+pub fn all_rules(watch_secrets: bool) -> Vec<PolicyRule> {
+    [
+        namespaced_rules(),
+        event_rules(),
+        secret_rules(watch_secrets),
+        cluster_rules(),
+        leader_election_rules(),
+    ]
+    .concat()
+}
+
+/// The rules for our kinds in namespaces: in a Role for each watched namespace, or in a ClusterRole for all.
 #[must_use]
 pub fn namespaced_rules() -> Vec<PolicyRule> {
     struct Stages(Vec<String>);
@@ -38,10 +64,25 @@ pub fn namespaced_rules() -> Vec<PolicyRule> {
         rule(GROUP, &names, &["get", "list", "watch", "patch"]),
         rule(GROUP, &[&connections], &["get", "list", "watch"]),
         rule(GROUP, &statuses, &["patch"]),
-        // The watch is of metadata; a value is read when it is sent.
-        rule("", &["secrets"], &["get", "list", "watch"]),
-        rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]
+}
+
+/// The rules for events: where our kinds are, and for cluster connections in the namespace `default`.
+#[must_use]
+pub fn event_rules() -> Vec<PolicyRule> {
+    vec![rule("events.k8s.io", &["events"], &["create", "patch"])]
+}
+
+/// The rules for the Secrets that hold tokens and secret fields.
+#[must_use]
+pub fn secret_rules(watched: bool) -> Vec<PolicyRule> {
+    // The watch is of metadata; a value is read when it is sent.
+    let verbs: &[_] = if watched {
+        &["get", "list", "watch"]
+    } else {
+        &["get"]
+    };
+    vec![rule("", &["secrets"], verbs)]
 }
 
 /// The rules for the election of a leader, in the operator's own namespace.

@@ -17,7 +17,7 @@ use futures::FutureExt;
 use k8s_openapi::api::{
     core::v1::Secret,
     events::v1::Event,
-    rbac::v1::{ClusterRole, ClusterRoleBinding},
+    rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule},
 };
 use kube::{
     Api, Client, ResourceExt,
@@ -206,6 +206,8 @@ pub async fn alone(body: impl AsyncFnOnce(&Test)) {
         kubernetes
     };
     let kubernetes = KUBERNETES.get_or_init(start).await;
+    // The test before may have taken some away.
+    grant(&kubernetes.client(User::Admin), &rbac::all_rules(true)).await;
     run(kubernetes, Version::V2026_5, body).await;
 }
 
@@ -249,29 +251,30 @@ async fn prepare(kubernetes: &Kubernetes) {
         let established = await_condition(crds.clone(), &name, established).await;
         established.expect("the CRD is established");
     }
-    let rules: Vec<_> = rbac::namespaced_rules()
-        .into_iter()
-        .chain(rbac::cluster_rules())
-        .chain(rbac::leader_election_rules())
-        .collect();
-    let role = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
-        "metadata": {"name": "operator"}, "rules": rules,
-    });
+    grant(&kube, &rbac::all_rules(true)).await;
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": {"name": "operator"},
         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "operator"},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
     });
-    let roles: Api<ClusterRole> = Api::all(kube.clone());
-    let applied = roles.patch("operator", &params, &Patch::Apply(role)).await;
-    applied.expect("the role is accepted");
     let bindings: Api<ClusterRoleBinding> = Api::all(kube);
     let applied = bindings
         .patch("operator", &params, &Patch::Apply(binding))
         .await;
     applied.expect("the binding is accepted");
+}
+
+/// Gives the operator just these rights, in all namespaces.
+async fn grant(kube: &Client, rules: &[PolicyRule]) {
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
+        "metadata": {"name": "operator"}, "rules": rules,
+    });
+    let roles: Api<ClusterRole> = Api::all(kube.clone());
+    let params = PatchParams::apply("test").force();
+    let applied = roles.patch("operator", &params, &Patch::Apply(role)).await;
+    applied.expect("the role is accepted");
 }
 
 fn log() {
@@ -343,11 +346,34 @@ impl Test {
 
     /// One more operator beside the first.
     pub fn spawn_operator(&self) -> Operator {
+        Operator::start(self.kubernetes, self.options())
+    }
+
+    /// Replaces the operator by one that does not watch Secrets, nor may. Only in a test that is [`alone`].
+    pub async fn without_watch_of_secrets(&self) {
+        self.take_operator().await.stop().await;
+        grant(&self.kube, &rbac::all_rules(false)).await;
+        let theirs = self.kubernetes.client(User::Operator);
+        let secrets: Api<Secret> = Api::namespaced(theirs, &self.namespace);
+        // The API server learns of it by a watch, a moment later.
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        while secrets.list(&ListParams::default()).await.is_ok() {
+            assert!(tokio::time::Instant::now() < deadline, "lists are allowed");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         let options = Options {
-            namespaces: vec![self.namespace.clone()],
-            leads: None,
+            watch_secrets: false,
+            ..self.options()
         };
-        Operator::start(self.kubernetes, options)
+        *self.operator.lock().await = Some(Operator::start(self.kubernetes, options));
+    }
+
+    fn options(&self) -> Options {
+        Options {
+            namespaces: vec![self.namespace.clone()],
+            watch_secrets: true,
+            leads: None,
+        }
     }
 
     /// A kubeconfig file of the operator's user.

@@ -20,7 +20,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{DUO, Test, collection, is_true, message, patch, test, text, with},
+    harness::{DUO, Test, alone, collection, is_true, message, patch, test, text, with},
     on_every_version,
 };
 
@@ -131,6 +131,25 @@ async fn a_changed_secret_is_sent_at_once(test: &Test) {
     let change = &resource.data["status"]["lastChange"];
     assert_eq!(change["fields"], json!(["clientSecret"]));
     test.event("duo", "Updated").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_watch_secrets_are_looked_at_when_asked_and_with_each_resync() {
+    alone(async |test| {
+        test.without_watch_of_secrets().await;
+        in_sync(test).await;
+        let secret = test.secret("duo", json!({"secret": "two"})).await;
+        test.request_reconcile(DUO, "duo", "now").await;
+        sent_from(test, &secret).await;
+
+        test.connect_with(json!({"resyncInterval": "1s"})).await;
+        test.resyncs(2).await;
+        let secret = test.secret("duo", json!({"secret": "three"})).await;
+        sent_from(test, &secret).await;
+        let sent = ["two", "three"].map(|value| patch(DUO, json!({"client_secret": value})));
+        assert_eq!(test.written(), sent);
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
