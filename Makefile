@@ -4,6 +4,7 @@
 export RUST_TEST_THREADS ?= 6
 
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
+CHART := charts/authentik-stage-operator
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -12,7 +13,7 @@ demo: ## watch the operator work, with a simulated authentik; ARGS go to the dem
 	cargo build --locked --workspace --bins
 	$(BIN)/dev demo $(ARGS)
 
-test: ## run all tests; the first run builds etcd and Kubernetes, which takes minutes
+test: ## run all tests; the first run builds etcd, Kubernetes and Helm, which takes minutes
 	cargo test --locked --workspace --no-run
 	$(BIN)/dev kubernetes build
 	cargo test --locked --workspace
@@ -25,7 +26,10 @@ test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL 
 generate: ## write what is generated from the code
 	cargo build --locked --workspace --bins
 	$(BIN)/authentik-stage-operator crds --output-dir crds
+	$(BIN)/authentik-stage-operator crds --output-dir $(CHART)/files/crds
+	$(BIN)/authentik-stage-operator rbac --output-dir $(CHART)/files/rbac
 	$(BIN)/dev reference > docs/reference.md
+	$(BIN)/dev chart > $(CHART)/README.md
 
 check: ## check format, lints and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check

@@ -1,4 +1,5 @@
 //! The developer kit of the authentik stage operator.
+pub mod chart;
 pub mod demo;
 pub mod gateway;
 pub mod kubernetes;

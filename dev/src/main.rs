@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use devkit::chart;
 use devkit::demo;
-use devkit::kubernetes::{Binaries, Kubernetes, Options, User};
+use devkit::kubernetes::{Binaries, Kubernetes, Options, User, helm};
 use devkit::reference;
 use devkit::simulator::{self, Version};
 use tokio::signal::unix::{SignalKind, signal};
@@ -38,6 +39,8 @@ enum Command {
         #[command(subcommand)]
         action: Option<KubernetesAction>,
     },
+    /// Print the chart's README, with the values that its `values.yaml` explains, as Markdown.
+    Chart,
     /// Print the field reference that the CRDs make, as Markdown.
     Reference,
     /// Run a simulated authentik until interrupted.
@@ -56,7 +59,7 @@ enum Command {
 
 #[derive(Subcommand)]
 enum KubernetesAction {
-    /// Only build the binaries that are missing.
+    /// Only build the binaries that are missing, and Helm.
     Build,
 }
 
@@ -90,7 +93,15 @@ async fn run(command: Command) -> Result {
         Command::Kubernetes { action: None } => run_kubernetes().await,
         Command::Kubernetes {
             action: Some(KubernetesAction::Build),
-        } => Ok(Binaries::find_or_build().map(drop)?),
+        } => {
+            Binaries::find_or_build()?;
+            helm()?;
+            Ok(())
+        }
+        Command::Chart => {
+            print!("{}", chart::readme()?);
+            Ok(())
+        }
         Command::Reference => {
             print!("{}", reference::render()?);
             Ok(())

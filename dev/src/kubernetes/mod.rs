@@ -10,6 +10,8 @@ mod audit;
 mod binaries;
 mod components;
 mod error;
+mod helm;
+mod module;
 mod process;
 mod state;
 
@@ -28,6 +30,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 pub use audit::AuditedWrite;
 pub use binaries::Binaries;
 pub use error::{Error, Result};
+pub use helm::helm;
 pub use process::Supervised;
 pub use state::User;
 

@@ -1,0 +1,89 @@
+//! The chart's README, made from the comments of its `values.yaml`.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+const HEAD: &str = "\
+# authentik-stage-operator
+
+A Helm chart for the operator of authentik's authenticator validation and Duo stages.
+[docs/install.md](../../docs/install.md) shows how to install, upgrade and remove it.
+
+What there is to know beforehand:
+
+- The CRDs are upgraded with the release and left when it is uninstalled, and so is the connection of `connection.url`.
+- The operator is allowed what it needs and no more; the rules are made from the code. With `watchNamespaces` it gets a
+  Role in each of them, and in the whole cluster it reads no more than cluster connections and the labels of namespaces.
+- `metrics.serviceMonitor` and `metrics.prometheusRule` need the CRDs of the Prometheus operator.
+
+## Values
+
+Made from `values.yaml` by `make generate`.
+
+| value | default | meaning |
+|---|---|---|
+";
+
+/// Renders the README.
+///
+/// # Errors
+/// When `values.yaml` can't be read, or a value in it has no comment.
+pub fn readme() -> Result<String, Box<dyn Error + Send + Sync>> {
+    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/authentik-stage-operator");
+    let text = fs::read_to_string(chart.join("values.yaml"))?;
+    let values = serde_saphyr::from_str(&text)?;
+    let mut readme = HEAD.to_owned();
+    for (path, meaning) in explained(&text) {
+        let value = path
+            .split('.')
+            .fold(&values, |value: &Value, key| &value[key]);
+        writeln!(readme, "| `{path}` | `{value}` | {meaning} |")?;
+    }
+    match unexplained(&values, "", &readme) {
+        Some(path) => Err(format!("values.yaml has no comment at {path}").into()),
+        None => Ok(readme),
+    }
+}
+
+/// The paths of the keys that have a comment right above them, and that comment.
+fn explained(text: &str) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut parents: Vec<(usize, &str)> = Vec::new();
+    let mut comment: Vec<&str> = Vec::new();
+    for line in text.lines() {
+        let content = line.trim_start();
+        let indent = line.len() - content.len();
+        if let Some(words) = content.strip_prefix("# ") {
+            comment.push(words);
+            continue;
+        }
+        if let Some((key, _)) = content.split_once(':') {
+            parents.retain(|(of, _)| *of < indent);
+            parents.push((indent, key));
+            if !comment.is_empty() {
+                let path: Vec<_> = parents.iter().map(|(_, key)| *key).collect();
+                found.push((path.join("."), comment.join(" ").replace('|', "\\|")));
+            }
+        }
+        comment.clear();
+    }
+    found
+}
+
+/// The first value that neither has a comment nor is part of one that has.
+fn unexplained(value: &Value, path: &str, readme: &str) -> Option<String> {
+    if readme.contains(&format!("| `{path}` |")) {
+        return None;
+    }
+    let Some(fields) = value.as_object().filter(|fields| !fields.is_empty()) else {
+        return Some(path.to_owned());
+    };
+    fields.iter().find_map(|(key, value)| {
+        let separator = if path.is_empty() { "" } else { "." };
+        unexplained(value, &format!("{path}{separator}{key}"), readme)
+    })
+}
