@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::{
-    api::{ConnectionReference, RECONCILE_ANNOTATION, StageIdentity, StageStatus},
+    api::{ConnectionReference, RECONCILE_ANNOTATION, StageIdentity, StageStatus, conditions},
     stages::{ResourceId, StageKind},
 };
 
@@ -255,11 +255,12 @@ impl Resources {
     }
 }
 
-/// The generation of which this status says that it is in sync.
+/// The generation of which this status says that it is in sync. A suspended resource's status has seen later ones.
 fn synced_generation(status: &StageStatus) -> Option<i64> {
-    status
+    let ready = status.condition(conditions::READY);
+    ready
+        .filter(|ready| ready.reason == "InSync")?
         .observed_generation
-        .filter(|_| status.ready_reason() == "InSync")
 }
 
 impl Inner {

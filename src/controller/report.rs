@@ -107,8 +107,10 @@ impl<K: StageKind> Run<K> {
         }
     }
 
-    /// Marks the resource as suspended and leaves everything else as it was.
+    /// Marks the resource as suspended and leaves `Ready` and what belongs to it as it was.
     pub(super) async fn suspended(mut self) -> Option<Duration> {
+        // Or whoever waits for this generation to be seen would wait for as long as it is suspended.
+        self.status.observed_generation = self.resource.meta().generation;
         let list = &mut self.status.conditions;
         without_condition(list, conditions::RECONCILING);
         without_condition(list, conditions::STALLED);
