@@ -6,6 +6,11 @@ export RUST_TEST_THREADS ?= 6
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 CHART := charts/authentik-stage-operator
 
+IMAGE ?= authentik-stage-operator:dev
+# The first whose engine answers.
+ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
+RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
@@ -23,6 +28,12 @@ test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL 
 	@: "$${AUTHENTIK_TOKEN:?must be an API token of that authentik}"
 	cargo test --locked --test cluster
 
+image: ## build the image IMAGE with docker, podman or buildah (or ENGINE), for the machine's own architecture
+	@: $(or $(ENGINE),$(error docker, podman or buildah is needed to build an image))
+	cargo build --locked --release --bin authentik-stage-operator
+	dev/image/lay-out $(RELEASE)/authentik-stage-operator target/image
+	$(ENGINE) build --tag $(IMAGE) --file dev/image/Dockerfile target/image
+
 generate: ## write what is generated from the code
 	cargo build --locked --workspace --bins
 	$(BIN)/authentik-stage-operator crds --output-dir crds
@@ -37,4 +48,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies
 	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependencies are not checked'; fi
 
-.PHONY: help demo test test-authentik generate check
+.PHONY: help demo test test-authentik image generate check
