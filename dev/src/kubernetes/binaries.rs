@@ -3,17 +3,17 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 use super::error::Result;
-use super::module::{Module, target};
+use crate::go::{Module, target};
 
 const KUBERNETES: Module = Module {
-    directory: "kubernetes",
+    directory: "kubernetes/kubernetes",
     path: "k8s.io/kubernetes",
     go_mod: include_str!("../../kubernetes/kubernetes/go.mod"),
     link_flags: kubernetes_flags,
 };
 
 const ETCD: Module = Module {
-    directory: "etcd",
+    directory: "kubernetes/etcd",
     path: "go.etcd.io/etcd/server/v3",
     go_mod: include_str!("../../kubernetes/etcd/go.mod"),
     // The version is a constant of the source.
@@ -45,13 +45,17 @@ impl Binaries {
     /// When Go is missing or a build fails.
     pub fn find_or_build() -> Result<Self> {
         Ok(Self {
-            etcd: find_or_build("etcd", &ETCD, "")?,
-            kubectl: find_or_build("kubectl", &KUBERNETES, "/cmd/kubectl")?,
-            kube_apiserver: find_or_build("kube-apiserver", &KUBERNETES, "/cmd/kube-apiserver")?,
+            etcd: find_or_build("etcd", &ETCD, ETCD.path)?,
+            kubectl: find_or_build("kubectl", &KUBERNETES, "k8s.io/kubernetes/cmd/kubectl")?,
+            kube_apiserver: find_or_build(
+                "kube-apiserver",
+                &KUBERNETES,
+                "k8s.io/kubernetes/cmd/kube-apiserver",
+            )?,
             kube_controller_manager: find_or_build(
                 "kube-controller-manager",
                 &KUBERNETES,
-                "/cmd/kube-controller-manager",
+                "k8s.io/kubernetes/cmd/kube-controller-manager",
             )?,
         })
     }

@@ -21,8 +21,9 @@ pub enum Error {
     /// A binary has to be built and there is nothing to build it with.
     #[error(
         "{tool} has to be built and Go was not found; install Go 1.21 or later \
-         (https://go.dev/dl, or a package such as golang-go), or set KUBEBUILDER_ASSETS \
-         to a directory with etcd, kube-apiserver, kube-controller-manager and kubectl"
+         (https://go.dev/dl, or a package such as golang-go); etcd, kube-apiserver, \
+         kube-controller-manager and kubectl are also taken from the directory that \
+         KUBEBUILDER_ASSETS names"
     )]
     GoMissing {
         /// The binary.
@@ -62,7 +63,7 @@ pub enum Error {
 
 impl Error {
     /// Adds to an error of the operating system what was tried on which path.
-    pub(super) fn io(
+    pub(crate) fn io(
         action: &'static str,
         path: impl Into<PathBuf>,
     ) -> impl FnOnce(io::Error) -> Self {

@@ -2,10 +2,10 @@
 use std::path::PathBuf;
 
 use super::error::Result;
-use super::module::{Module, target};
+use crate::go::{Module, target};
 
 const HELM: Module = Module {
-    directory: "helm",
+    directory: "kubernetes/helm",
     path: "helm.sh/helm/v4",
     go_mod: include_str!("../../kubernetes/helm/go.mod"),
     link_flags: |version| format!("-X helm.sh/helm/v4/internal/version.version={version}"),
@@ -20,7 +20,7 @@ pub fn helm() -> Result<PathBuf> {
     let directory = target().join("tools");
     let built = directory.join(format!("helm-{}", HELM.version()));
     if !built.is_file() {
-        HELM.build_once("helm", "/cmd/helm", &built)?;
+        HELM.build_once("helm", "helm.sh/helm/v4/cmd/helm", &built)?;
     }
     Ok(built)
 }

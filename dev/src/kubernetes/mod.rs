@@ -11,7 +11,6 @@ mod binaries;
 mod components;
 mod error;
 mod helm;
-mod module;
 mod process;
 mod state;
 
@@ -32,6 +31,7 @@ pub use binaries::Binaries;
 pub use error::{Error, Result};
 pub use helm::helm;
 pub use process::Supervised;
+pub(crate) use process::tail;
 pub use state::User;
 
 use state::State;

@@ -161,7 +161,7 @@ fn close_pipe_and_wait(shell: &mut Child) {
 }
 
 /// The last lines of what a process printed.
-pub(super) fn tail(output: &[u8]) -> String {
+pub(crate) fn tail(output: &[u8]) -> String {
     let text = String::from_utf8_lossy(output);
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")

@@ -7,13 +7,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::error::{Error, Result};
-use super::process::tail;
+use crate::kubernetes::{Error, Result, tail};
 
 /// How often a long build says that it is still going.
 const PROGRESS_EVERY: Duration = Duration::from_secs(15);
 
-/// A Go module in a folder of `dev/kubernetes` that pins another one to build from.
+/// A Go module in a folder of the developer kit that pins another one to build from.
 pub struct Module {
     /// The folder.
     pub directory: &'static str,
@@ -41,12 +40,10 @@ impl Module {
     }
 
     fn source(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("kubernetes")
-            .join(self.directory)
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(self.directory)
     }
 
-    /// Builds a program of the other module as `built`, unless another process does so first.
+    /// Builds `package`, of this module or of the other, as `built`, unless another process does so first.
     ///
     /// # Errors
     ///
@@ -97,7 +94,7 @@ fn build(tool: &'static str, module: &Module, package: &str, output: &Path) -> R
         .arg(flags)
         .arg("-o")
         .arg(output)
-        .arg(format!("{}{package}", module.path))
+        .arg(package)
         .output();
     match result {
         Ok(done) if done.status.success() => Ok(()),
