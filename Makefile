@@ -18,10 +18,14 @@ demo: ## watch the operator work, with a simulated authentik; ARGS go to the dem
 	cargo build --locked --workspace --bins
 	$(BIN)/dev demo $(ARGS)
 
-test: ## run all tests; the first run builds etcd, Kubernetes and Helm, which takes minutes
+test: ## run all tests; the first run builds etcd, Kubernetes, Helm and a part of Flux, which takes minutes
 	cargo test --locked --workspace --no-run
 	$(BIN)/dev kubernetes build
+	$(BIN)/dev gitops build
 	cargo test --locked --workspace
+
+test-gitops: ## also test how Argo CD judges; the first run builds a part of it, which takes minutes
+	cargo test --locked --test cluster gitops -- --include-ignored
 
 test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL with AUTHENTIK_TOKEN
 	@: "$${AUTHENTIK_URL:?must be the base URL of an authentik to test against}"
@@ -41,6 +45,7 @@ generate: ## write what is generated from the code
 	$(BIN)/authentik-stage-operator rbac --output-dir $(CHART)/files/rbac
 	$(BIN)/dev reference > docs/reference.md
 	$(BIN)/dev chart > $(CHART)/README.md
+	$(BIN)/dev gitops write
 
 check: ## check format, lints and, where cargo-deny is installed, dependencies
 	cargo fmt --all --check
@@ -48,4 +53,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies
 	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependencies are not checked'; fi
 
-.PHONY: help demo test test-authentik image generate check
+.PHONY: help demo test test-gitops test-authentik image generate check

@@ -2,6 +2,7 @@
 pub mod chart;
 pub mod demo;
 pub mod gateway;
+pub mod gitops;
 mod go;
 pub mod kubernetes;
 pub mod reference;

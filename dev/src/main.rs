@@ -5,11 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use devkit::chart;
-use devkit::demo;
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User, helm};
 use devkit::reference;
 use devkit::simulator::{self, Version};
+use devkit::{chart, demo, gitops};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Tools to develop and try out the operator with.
@@ -34,6 +33,11 @@ enum Command {
         #[arg(long)]
         operator: Option<PathBuf>,
     },
+    /// Files and programs that have to do with GitOps tools.
+    Gitops {
+        #[command(subcommand)]
+        action: GitopsAction,
+    },
     /// Run a Kubernetes API until interrupted.
     Kubernetes {
         #[command(subcommand)]
@@ -55,6 +59,14 @@ enum Command {
         #[arg(long)]
         token: Option<String>,
     },
+}
+
+#[derive(Subcommand)]
+enum GitopsAction {
+    /// Build the program that judges as Flux does, where it is missing.
+    Build,
+    /// Write what the tools need into docs/gitops.
+    Write,
 }
 
 #[derive(Subcommand)]
@@ -89,6 +101,17 @@ async fn run(command: Command) -> Result {
                 operator,
             })
             .await
+        }
+        Command::Gitops {
+            action: GitopsAction::Build,
+        } => gitops::build_flux().map(drop),
+        Command::Gitops {
+            action: GitopsAction::Write,
+        } => {
+            for (path, text) in gitops::files()? {
+                std::fs::write(path, text)?;
+            }
+            Ok(())
         }
         Command::Kubernetes { action: None } => run_kubernetes().await,
         Command::Kubernetes {

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
@@ -22,18 +22,25 @@ A field of a stage that is not set is not managed: it is neither sent to authent
 /// # Errors
 /// When a file of `crds/` can't be read.
 pub fn render() -> Result<String, Box<dyn Error + Send + Sync>> {
+    let mut text = HEAD.to_owned();
+    for crd in crds()? {
+        render_kind(&mut text, &crd)?;
+    }
+    Ok(text)
+}
+
+/// The CRDs, in the order of their files.
+pub(crate) fn crds() -> Result<Vec<Value>, Box<dyn Error + Send + Sync>> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crds");
     let mut paths = fs::read_dir(&directory)?
         .map(|entry| Ok(entry?.path()))
         .collect::<std::io::Result<Vec<_>>>()?;
     paths.sort();
-    let mut text = HEAD.to_owned();
-    for path in paths {
-        let crd = serde_saphyr::from_str(&fs::read_to_string(&path)?)
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-        render_kind(&mut text, &crd)?;
-    }
-    Ok(text)
+    let read = |path: &PathBuf| {
+        serde_saphyr::from_str(&fs::read_to_string(path)?)
+            .map_err(|error| format!("{}: {error}", path.display()).into())
+    };
+    paths.iter().map(read).collect()
 }
 
 fn render_kind(text: &mut String, crd: &Value) -> std::fmt::Result {
@@ -124,6 +131,6 @@ fn whole(number: &Value) -> f64 {
     number.as_f64().unwrap_or_default()
 }
 
-fn plain(value: &Value) -> &str {
+pub(crate) fn plain(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

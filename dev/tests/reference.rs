@@ -19,6 +19,17 @@ fn the_field_reference_is_that_of_the_crds() {
 }
 
 #[test]
+fn what_gitops_tools_are_told_is_that_of_the_code() {
+    for (path, text) in devkit::gitops::files().unwrap() {
+        assert!(
+            fs::read_to_string(&path).is_ok_and(|written| written == text),
+            "{} is out of date; run `make generate`",
+            path.display()
+        );
+    }
+}
+
+#[test]
 fn the_readme_shows_examples_as_they_are() {
     let readme = read("README.md");
     let blocks: Vec<_> = readme

@@ -1,6 +1,13 @@
 //! What a test works with: a namespace of its own, an authentik behind a gateway, and the operator.
 
-use std::{fmt::Debug, panic::AssertUnwindSafe, path::PathBuf, sync::Once, time::Duration};
+use std::{
+    fmt::Debug,
+    panic::AssertUnwindSafe,
+    path::PathBuf,
+    process::{Output, Stdio},
+    sync::Once,
+    time::Duration,
+};
 
 use authentik_stage_operator::{
     api::conditions,
@@ -28,6 +35,8 @@ use kube::{
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::{
+    io::AsyncWriteExt,
+    process::Command,
     runtime::{Builder, Runtime},
     sync::OnceCell,
     task::JoinHandle,
@@ -379,6 +388,23 @@ impl Test {
     /// A kubeconfig file of the operator's user.
     pub fn kubeconfig(&self) -> PathBuf {
         self.kubernetes.kubeconfig(User::Operator)
+    }
+
+    /// Runs kubectl in the namespace, as an administrator, with this input.
+    pub async fn kubectl(&self, args: &[&str], input: &str) -> Output {
+        let mut command = self.kubernetes.kubectl_command(args);
+        command.args(["--namespace", &self.namespace]);
+        let mut child = Command::from(command)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl starts");
+        let mut stdin = child.stdin.take().expect("it has a standard input");
+        let fed = stdin.write_all(input.as_bytes()).await;
+        fed.expect("kubectl reads its input");
+        drop(stdin);
+        child.wait_with_output().await.expect("kubectl ends")
     }
 
     /// A name that no other test uses in authentik.

@@ -8,6 +8,7 @@ mod connections;
 mod deletion;
 mod fields;
 mod flows;
+mod gitops;
 mod lifecycle;
 mod lost;
 mod observe_suspend;
