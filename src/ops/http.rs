@@ -14,14 +14,18 @@ use crate::controller::Controller;
 /// The content type of OpenMetrics text.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Listens at this address.
+/// Listens at this address and logs which one it is: port 0 is any that is free.
 ///
 /// # Errors
 /// When it can't be listened at.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| format!("--listen {address} can't be listened at: {error}"))
+    let listen = async {
+        let listener = TcpListener::bind(address).await?;
+        tracing::info!(address = %listener.local_addr()?, "serving health and metrics");
+        Ok(listener)
+    };
+    let listener: std::io::Result<_> = listen.await;
+    listener.map_err(|error| format!("--listen {address} can't be listened at: {error}"))
 }
 
 /// Serves `/livez` (the process works), `/readyz` (every watch has shown all there is; a standby is ready too)

@@ -1,6 +1,6 @@
 //! Several replicas of the program: one works, the others stand by; and what each tells of itself over HTTP.
 
-use std::{net::TcpListener, process::Stdio, time::Duration};
+use std::{process::Stdio, time::Duration};
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
@@ -8,8 +8,11 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::wait::await_condition,
 };
-use serde_json::json;
-use tokio::process::{Child, Command};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+};
 
 use crate::harness::{GRACE, PATIENCE, Test, VALIDATE, test};
 
@@ -23,29 +26,50 @@ struct Replica {
 }
 
 impl Replica {
-    fn start(test: &Test, name: &'static str) -> Self {
-        // The program says nowhere which port it was given, so it is told one that is free.
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("there is a free port").to_string();
-        let child = Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"))
+    async fn start(test: &Test, name: &'static str) -> Self {
+        let namespace = test.namespace.as_str();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"))
             .args([
                 "run",
                 "--namespaces",
-                &test.namespace,
+                namespace,
                 "--lease-namespace",
-                &test.namespace,
+                namespace,
             ])
-            .args(["--listen", &address, "--identity", name])
+            .args([
+                "--listen",
+                "127.0.0.1:0",
+                "--identity",
+                name,
+                "--log-format",
+                "json",
+            ])
             .env_clear()
             .env("KUBECONFIG", test.kubeconfig())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
-            .spawn();
+            .spawn()
+            .expect("the program starts");
+        let log = child.stderr.take().expect("it is piped");
+        let mut log = BufReader::new(log).lines();
+        let address = loop {
+            let line = log
+                .next_line()
+                .await
+                .expect("the log is text")
+                .expect("it goes on");
+            let event: Value = serde_json::from_str(&line).expect("it is JSON");
+            if let Some(address) = event["fields"]["address"].as_str() {
+                break address.to_owned();
+            }
+        };
+        // Read all the time: a full pipe would hold it up.
+        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
         Self {
             name,
             address,
-            child: child.expect("the program starts"),
+            child,
         }
     }
 
@@ -92,9 +116,9 @@ async fn leads(test: &Test, name: &str, within: Duration) {
 /// Two replicas, of which the first leads and the second is ready to.
 async fn two(test: &Test) -> (Replica, Replica) {
     test.take_operator().await.stop().await;
-    let first = Replica::start(test, "first");
+    let first = Replica::start(test, "first").await;
     leads(test, first.name, PATIENCE).await;
-    let second = Replica::start(test, "second");
+    let second = Replica::start(test, "second").await;
     until("ready", async || {
         second
             .page("/readyz")
@@ -160,7 +184,7 @@ async fn a_leader_that_is_asked_to_end_hands_over_at_once() {
 async fn a_leader_that_loses_its_lease_ends() {
     test(async |test| {
         test.take_operator().await.stop().await;
-        let mut replica = Replica::start(test, "first");
+        let mut replica = Replica::start(test, "first").await;
         leads(test, replica.name, PATIENCE).await;
         let stolen = json!({"spec": {"holderIdentity": "another"}});
         let stolen = leases(test)
