@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::SecretKey;
 
-const DEFAULT_RESYNC: StdDuration = StdDuration::from_secs(300);
+/// How often authentik is listed where the connection does not say.
+pub const DEFAULT_RESYNC: StdDuration = StdDuration::from_secs(300);
 const DEFAULT_TIMEOUT: StdDuration = StdDuration::from_secs(30);
 const DEFAULT_CONCURRENCY: u16 = 4;
 

@@ -10,7 +10,8 @@ mod status;
 pub use binding::{BoundFlow, FlowBinding, InvalidResponseAction, PolicyEngineMode};
 pub use connection::{
     AuthentikConnection, AuthentikConnectionSpec, ClusterAuthentikConnection,
-    ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus, NamespacedSecretKey,
+    ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus, DEFAULT_RESYNC,
+    NamespacedSecretKey,
 };
 pub use policy::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, StageCommon};
 pub use reference::{

@@ -6,7 +6,6 @@ use std::{
         Arc, Mutex, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
 };
 
 use kube::Client;
@@ -246,10 +245,5 @@ impl Context {
     pub async fn synced(&self) {
         // An error would mean that the sender is gone, and it is part of self.
         let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
-    }
-
-    /// The resync interval to assume where no connection says otherwise.
-    pub const fn default_resync() -> Duration {
-        Duration::from_secs(300)
     }
 }

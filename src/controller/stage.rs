@@ -24,8 +24,8 @@ use super::{
 };
 use crate::{
     api::{
-        FINALIZER, MANAGER, ManagementPolicy, RECONCILE_ANNOTATION, SentSecret, StageIdentity,
-        StageStatus,
+        DEFAULT_RESYNC, FINALIZER, MANAGER, ManagementPolicy, RECONCILE_ANNOTATION, SentSecret,
+        StageIdentity, StageStatus,
     },
     plan::{self, Desired, Live},
     stages::{NAME, ResourceId, StageKind},
@@ -104,7 +104,7 @@ impl<K: StageKind> Run<K> {
             status: before.clone(),
             before,
             notes: Vec::new(),
-            resync: Context::default_resync(),
+            resync: DEFAULT_RESYNC,
             appeared: false,
             ctx,
             resource,

@@ -108,10 +108,6 @@ impl StageKind for DuoStage {
     const FIELDS: &'static [Field] = &FIELDS;
     const NULLABLE: &'static [&'static str] = &["adminSecretKey", "configureFlow", "friendlyName"];
 
-    fn spec(&self) -> &Self::Spec {
-        &self.spec
-    }
-
     fn common(&self) -> &StageCommon {
         &self.spec.common
     }

@@ -115,8 +115,6 @@ pub trait StageKind:
     /// The fields beside the name, by which live stages are read and changes are planned.
     const FIELDS: &'static [Field];
 
-    /// The resource's spec.
-    fn spec(&self) -> &Self::Spec;
     /// The part of the spec that all kinds share.
     fn common(&self) -> &StageCommon;
     /// The status as last written.

@@ -236,10 +236,6 @@ impl StageKind for AuthenticatorValidateStage {
         "webauthnHints",
     ];
 
-    fn spec(&self) -> &Self::Spec {
-        &self.spec
-    }
-
     fn common(&self) -> &StageCommon {
         &self.spec.common
     }
