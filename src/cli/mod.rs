@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod crds;
+mod permissions;
 mod rbac;
 mod run;
 
@@ -24,6 +25,8 @@ enum Command {
     Crds(crds::Crds),
     /// Print what the operator needs to be allowed in Kubernetes, as a ClusterRole.
     Rbac(rbac::Rbac),
+    /// Print what the user of an API token needs to be allowed in authentik.
+    Permissions(permissions::Permissions),
 }
 
 /// Parses the arguments and does what they say. Returns the process's exit code.
@@ -32,6 +35,7 @@ pub async fn main() -> ExitCode {
         Command::Run(run) => run.run().await,
         Command::Crds(crds) => crds.run(),
         Command::Rbac(rbac) => rbac.run(),
+        Command::Permissions(permissions) => permissions.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,4 +4,5 @@ pub mod http;
 pub mod leader;
 pub mod logs;
 pub mod metrics;
+pub mod permissions;
 pub mod rbac;

@@ -13,6 +13,7 @@ mod lifecycle;
 mod lost;
 mod observe_suspend;
 mod outage;
+mod permissions;
 mod references;
 mod replicas;
 mod report;
