@@ -44,7 +44,8 @@ generate: ## write what is generated from the code
 	$(BIN)/authentik-stage-operator crds --output-dir $(CHART)/files/crds
 	$(BIN)/authentik-stage-operator rbac --output-dir $(CHART)/files/rbac
 	$(BIN)/dev reference > docs/reference.md
-	$(BIN)/dev chart > $(CHART)/README.md
+	$(BIN)/dev chart readme > $(CHART)/README.md
+	$(BIN)/dev chart manifests > deploy/operator.yaml
 	$(BIN)/dev gitops write
 
 check: ## check format, lints and, where cargo-deny is installed, dependencies

@@ -7,7 +7,7 @@ use std::{
     fs,
     io::Write as _,
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::OnceLock,
     time::Duration,
@@ -237,6 +237,69 @@ fn kubernetes_accepts_every_object() {
             said(&applied)
         );
     }
+}
+
+/// What kustomize makes of a folder.
+fn kustomized(folder: &Path) -> Vec<Value> {
+    let text = succeed(kubectl(["kustomize"]).arg(folder), "");
+    let documents = text.split("\n---\n");
+    documents
+        .map(|text| serde_saphyr::from_str(text).unwrap_or_else(|error| panic!("{error}:\n{text}")))
+        .collect()
+}
+
+/// The files of `deploy/`, and beside them the kustomization that `docs/install.md` shows.
+fn overlay() -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let overlay = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("overlay");
+    let base = overlay.join("base");
+    fs::create_dir_all(&base).expect("the folder can be made");
+    for file in ["kustomization.yaml", "operator.yaml"] {
+        let copied = fs::copy(root.join("deploy").join(file), base.join(file));
+        copied.expect("the file can be copied");
+    }
+    let page = fs::read_to_string(root.join("docs/install.md")).expect("the page can be read");
+    let (_, example) = page
+        .split_once("# kustomization.yaml\n")
+        .expect("an example");
+    let (example, _) = example.split_once("```").expect("it ends");
+    let example = example.replace("../authentik-stage-operator/deploy", "base");
+    fs::write(overlay.join("kustomization.yaml"), example).expect("the file can be written");
+    overlay
+}
+
+#[test]
+fn the_manifests_are_those_of_the_chart() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/operator.yaml");
+    let text = fs::read_to_string(path).expect("the file can be read");
+    assert!(
+        text == devkit::chart::manifests().expect("Helm renders the chart"),
+        "deploy/operator.yaml is out of date; run `make generate`"
+    );
+}
+
+#[test]
+fn the_manifests_are_a_base_for_kustomize() {
+    let objects = kustomized(&overlay());
+    let deployment = only(&objects, "Deployment");
+    assert_eq!(deployment["metadata"]["namespace"], "login");
+    assert_eq!(
+        deployment["spec"]["template"]["spec"]["containers"][0]["image"],
+        "registry.example.com/authentik-stage-operator:0.1.0"
+    );
+    let binding = only(&objects, "ClusterRoleBinding");
+    assert_eq!(binding["subjects"][0]["namespace"], "login");
+    prepared();
+    let namespace = namespace("login", &json!({})).to_string();
+    succeed(&mut kubectl(["apply", "--filename", "-"]), &namespace);
+    let apply = [
+        "apply",
+        "--server-side",
+        "--dry-run=server",
+        "--filename",
+        "-",
+    ];
+    succeed(&mut kubectl(apply), &list(&objects));
 }
 
 #[test]

@@ -1,11 +1,31 @@
-//! The chart's README, made from the comments of its `values.yaml`.
+//! What is made of the chart: its README, from the comments of its `values.yaml`, and manifests for those who don't use Helm.
 
 use std::error::Error;
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
+
+use crate::kubernetes::helm;
+
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// The name and the namespace of the operator that the manifests install.
+const NAME: &str = "authentik-stage-operator";
+const NAMESPACE: &str = "authentik-operator";
+
+const MANIFESTS_HEAD: &str = "\
+# The chart with its default values, rendered by `make generate`.
+apiVersion: v1
+kind: Namespace
+metadata:
+  name: authentik-operator
+";
+
+/// Labels that say that Helm installed something.
+const HELM_LABELS: [&str; 2] = ["app.kubernetes.io/managed-by", "helm.sh/chart"];
 
 const HEAD: &str = "\
 # authentik-stage-operator
@@ -28,13 +48,52 @@ Made from `values.yaml` by `make generate`.
 |---|---|---|
 ";
 
+fn chart() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/authentik-stage-operator")
+}
+
+/// Renders the chart with its default values, for `kubectl apply` and kustomize.
+///
+/// # Errors
+/// When Helm can't be built or refuses the chart.
+pub fn manifests() -> Result<String> {
+    let mut command = Command::new(helm()?);
+    command.args(["template", NAME, "--namespace", NAMESPACE]);
+    // What Helm is to leave, nobody else takes away.
+    command.args(["--set", "crds.keep=false"]).arg(chart());
+    let output = command.output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into());
+    }
+    let mut manifests = MANIFESTS_HEAD.to_owned();
+    let rendered = String::from_utf8(output.stdout)?;
+    for document in rendered
+        .split("\n---\n")
+        .filter(|text| text.contains("kind:"))
+    {
+        let mut object: Value = serde_saphyr::from_str(document)?;
+        without_helm(&mut object);
+        write!(manifests, "---\n{}", serde_saphyr::to_string(&object)?)?;
+    }
+    Ok(manifests)
+}
+
+/// Removes Helm's labels from an object and from the template in it.
+fn without_helm(object: &mut Value) {
+    if let Some(labels) = object["metadata"]["labels"].as_object_mut() {
+        labels.retain(|label, _| !HELM_LABELS.contains(&label.as_str()));
+    }
+    if let Some(template) = object.pointer_mut("/spec/template") {
+        without_helm(template);
+    }
+}
+
 /// Renders the README.
 ///
 /// # Errors
 /// When `values.yaml` can't be read, or a value in it has no comment.
-pub fn readme() -> Result<String, Box<dyn Error + Send + Sync>> {
-    let chart = Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/authentik-stage-operator");
-    let text = fs::read_to_string(chart.join("values.yaml"))?;
+pub fn readme() -> Result<String> {
+    let text = fs::read_to_string(chart().join("values.yaml"))?;
     let values = serde_saphyr::from_str(&text)?;
     let mut readme = HEAD.to_owned();
     for (path, meaning) in explained(&text) {

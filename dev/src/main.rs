@@ -43,8 +43,11 @@ enum Command {
         #[command(subcommand)]
         action: Option<KubernetesAction>,
     },
-    /// Print the chart's README, with the values that its `values.yaml` explains, as Markdown.
-    Chart,
+    /// Print what is made of the chart.
+    Chart {
+        #[command(subcommand)]
+        part: ChartPart,
+    },
     /// Print the field reference that the CRDs make, as Markdown.
     Reference,
     /// Run a simulated authentik until interrupted.
@@ -59,6 +62,14 @@ enum Command {
         #[arg(long)]
         token: Option<String>,
     },
+}
+
+#[derive(Subcommand)]
+enum ChartPart {
+    /// Its README, with the values that its `values.yaml` explains, as Markdown.
+    Readme,
+    /// What it installs by default, as YAML.
+    Manifests,
 }
 
 #[derive(Subcommand)]
@@ -121,8 +132,12 @@ async fn run(command: Command) -> Result {
             helm()?;
             Ok(())
         }
-        Command::Chart => {
-            print!("{}", chart::readme()?);
+        Command::Chart { part } => {
+            let text = match part {
+                ChartPart::Readme => chart::readme()?,
+                ChartPart::Manifests => chart::manifests()?,
+            };
+            print!("{text}");
             Ok(())
         }
         Command::Reference => {
