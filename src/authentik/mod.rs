@@ -87,7 +87,7 @@ impl Collection {
         key: "pk",
         model: ("authentik_flows", "flowstagebinding"),
     };
-    /// The kinds of WebAuthn device that authentik knows; not before 2024.6 ([`versions::has_device_types`]). To be read only.
+    /// The kinds of WebAuthn device that authentik knows; not before 2024.6. To be read only.
     pub const WEBAUTHN_DEVICE_TYPES: Collection = Collection {
         path: "stages/authenticator/webauthn_device_types",
         key: "aaguid",

@@ -86,14 +86,9 @@ pub fn field_since(field: &str) -> Option<Since> {
     }
 }
 
-/// When a value of `device_classes` appeared; `None` for those that every supported release has. An older server answers 400.
-pub fn device_class_since(class: &str) -> Option<Since> {
-    (class == "email").then_some(Since::Release(2025, 2))
-}
-
-/// Whether [`WEBAUTHN_DEVICE_TYPES`](super::Collection::WEBAUTHN_DEVICE_TYPES) can be read: from 2024.6 on.
-pub fn has_device_types(version: &Version) -> bool {
-    version.at_least(2024, 6)
+/// When a value in a list of a stage's field appeared; `None` for those that every supported release has. An older server answers 400.
+pub fn value_since(field: &str, value: &str) -> Option<Since> {
+    (field == "device_classes" && value == "email").then_some(Since::Release(2025, 2))
 }
 
 /// How a Duo stage's missing `friendly_name` is written: `""` from 2025.10 on, null before. Either kind of server refuses the other's.
@@ -144,7 +139,9 @@ mod tests {
         assert!(!known("sms_otp_throttling_factor", "2026.5.0"));
         assert!(known("sms_otp_throttling_factor", "2026.8.0"));
         assert!(known("name", "2024.2.2"));
-        assert_eq!(device_class_since("email"), Some(Since::Release(2025, 2)));
+        let email = value_since("device_classes", "email");
+        assert_eq!(email, Some(Since::Release(2025, 2)));
+        assert_eq!(value_since("device_classes", "totp"), None);
         assert_eq!(
             Since::After(2026, 5).to_string(),
             "an authentik newer than 2026.5"

@@ -60,7 +60,7 @@ impl<K: StageKind> Run<K> {
                     }
                 }
             }
-            Err(error) => Err(error.into()),
+            Err(error) => Err(refused(server, desired, error)),
         }
     }
 
@@ -161,7 +161,7 @@ impl<K: StageKind> Run<K> {
         if error.outcome_unknown() {
             self.uncertain();
         }
-        error.into()
+        refused(server, desired, error)
     }
 
     /// Reads the values of these secret fields into the body. Returns what to record once they are sent.
@@ -283,6 +283,26 @@ pub(super) fn object(fields: &Fields) -> Value {
             .map(|(field, value)| ((*field).to_owned(), value.clone()))
             .collect::<Map<_, _>>(),
     )
+}
+
+/// Why the server did not take a stage: in its own words, and with the release that knows a value which is too new for it.
+fn refused(server: &Server, desired: &Desired, error: authentik::Error) -> Failure {
+    let mut failure = Failure::from(error);
+    if let (Reason::Rejected, Ok(version)) = (failure.reason, server.version()) {
+        let listed = desired.fields.iter().flat_map(|(field, value)| {
+            let values = value.as_array().into_iter().flatten();
+            values.filter_map(move |value| Some((*field, value.as_str()?)))
+        });
+        for (field, value) in listed {
+            if let Some(since) = versions::value_since(field, value)
+                && !since.may_be_known(&version)
+            {
+                let explanation = format!("; {value:?} needs {since}, and this is {version}");
+                failure.message.push_str(&explanation);
+            }
+        }
+    }
+    failure
 }
 
 /// Fields that the server does not know are reported, never dropped without a word.

@@ -603,7 +603,11 @@ async fn a_value_that_the_server_refuses_is_told_in_its_own_words() {
         let resource = test.reason(VALIDATE, "stage", "Rejected").await;
         assert!(condition(&resource, conditions::STALLED).is_some());
         let text = message(&resource);
-        for words in ["device_classes", "\"email\" is not a valid choice."] {
+        for words in [
+            "device_classes",
+            "\"email\" is not a valid choice.",
+            "\"email\" needs authentik 2025.2, and this is ",
+        ] {
             assert!(text.contains(words), "{text}");
         }
         let note = test.event("stage", "Rejected").await;
