@@ -137,6 +137,7 @@ fn everything() -> Value {
         "affinity": {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
             {"weight": 1, "podAffinityTerm": {"topologyKey": "zone", "labelSelector": {}}},
         ]}},
+        "tracing": {"otlpEndpoint": "http://collector.monitoring:4318"},
         "extraArgs": ["--log=debug"],
         "extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy.example.com"}],
         "extraEnvFrom": [{"configMapRef": {"name": "environment", "optional": true}}],
@@ -308,6 +309,21 @@ fn helm_finds_no_fault() {
         let mut lint = helm_command(["lint", "--strict", "--values", "-"]);
         succeed(lint.arg(chart()), &values.to_string());
     }
+}
+
+#[test]
+fn the_collector_is_named_only_where_there_is_one() {
+    let endpoint = |values| {
+        let deployment = only(&objects(&values), "Deployment");
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let variables = container["env"].as_array().expect("a list");
+        let named = |variable: &&Value| variable["name"] == "OTEL_EXPORTER_OTLP_ENDPOINT";
+        let variable = variables.iter().find(named)?;
+        variable["value"].as_str().map(str::to_owned)
+    };
+    let collector = "http://collector.monitoring:4318";
+    assert_eq!(endpoint(everything()).as_deref(), Some(collector));
+    assert_eq!(endpoint(json!({})), None);
 }
 
 #[test]

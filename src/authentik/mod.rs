@@ -9,6 +9,7 @@
 //! transport   one request and its answer: paced, bounded, logged without its content
 //! error       what can go wrong, by what to do about it
 //! list        whole collections, page by page
+//! trace       the span of one request, and the headers that carry it
 //! redact      what a server says, made fit to be shown
 //! versions    what differs between releases
 //! ```
@@ -19,6 +20,7 @@ mod list;
 mod redact;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod transport;
 pub mod versions;
 

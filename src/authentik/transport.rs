@@ -11,6 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::sync::Semaphore;
+use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     error::{Asked, Error, broken, refusal},
     model_permission,
     redact::Redactor,
+    trace,
 };
 
 /// Most bytes of one answer. A page of 100 stages with all their flows has well under one MiB.
@@ -109,7 +111,10 @@ impl Transport {
             return Err(Error::Closed);
         }
         let started = Instant::now();
-        let result = self.send(request).await;
+        let path = self.template(request);
+        let span = trace::request(request, self.api_root.path(), &path);
+        let result = self.send(request).instrument(span.clone()).await;
+        trace::answered(&span, &result);
         let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
         let elapsed = started.elapsed();
         tracing::debug!(
@@ -121,7 +126,7 @@ impl Transport {
         );
         self.observer.tell(&Observed {
             method: request.method.as_str(),
-            path: &self.template(request),
+            path: &path,
             status,
             elapsed,
         });
@@ -181,7 +186,8 @@ impl Transport {
     fn build(&self, request: &Request<'_>) -> RequestBuilder {
         let builder = self
             .http
-            .request(request.method.clone(), request.url.clone());
+            .request(request.method.clone(), request.url.clone())
+            .headers(trace::headers());
         match request.body {
             Some(body) => builder.json(body),
             None => builder,

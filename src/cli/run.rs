@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::{
     api::MANAGER,
     controller::{Controller, Options},
-    ops::{http, leader::Candidate, logs},
+    ops::{http, leader::Candidate, logs, traces::Traces},
 };
 
 /// How long the reconciles under way may take to end. Kubernetes kills a pod 30 s after SIGTERM; people wait less
@@ -51,6 +51,9 @@ pub struct Run {
     /// What is logged: a level (error, warn, info, debug, trace) or a list of target=level.
     #[arg(long, env = "LOG", default_value = "info")]
     log: String,
+    /// The base URL of an OpenTelemetry collector that traces are sent to, by OTLP over HTTP. Omitted: none is kept.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
+    otlp_endpoint: Option<String>,
 }
 
 impl Run {
@@ -59,7 +62,8 @@ impl Run {
     /// # Errors
     /// When the flags can't be read, there is no Kubernetes to talk to, or leadership is lost.
     pub async fn run(self) -> Result<(), String> {
-        logs::init(self.log_format, &self.log)?;
+        let traces = Traces::new(self.otlp_endpoint.as_deref())?;
+        logs::init(self.log_format, &self.log, &traces)?;
         let client = Client::try_default().await.map_err(|error| {
             format!("no Kubernetes to talk to: {error}; set KUBECONFIG or run in a cluster")
         })?;
@@ -111,6 +115,7 @@ impl Run {
         if let Some(server) = server {
             server.abort();
         }
+        traces.end().await;
         Ok(())
     }
 

@@ -33,7 +33,7 @@ use crate::{
         SecretKey, condition, conditions, set_condition, without_condition,
     },
     authentik::{self, Client, Config, Observer},
-    ops::metrics::Asked,
+    ops::{metrics::Asked, traces},
     plan::SecretVersion,
 };
 
@@ -437,6 +437,8 @@ pub async fn reconcile<C: Connection>(ctx: Arc<Context>, connection: Arc<C>) -> 
     }
     ctx.connections.put(&key, entry);
     if let Some(outcome) = outcome {
+        let result = outcome.as_ref().map_or_else(reason, |()| "Connected");
+        traces::ends(result, outcome.is_err());
         report(&ctx, &*connection, server.as_ref().ok(), &outcome).await;
     }
     if changed {

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     api::{DeletionPolicy, FINALIZER, ManagementPolicy, StageIdentity},
     authentik::{self, UsedBy},
+    ops::traces,
     plan::{self, bindings::Binding},
     stages::{AuthenticatorValidateStage, StageKind},
 };
@@ -40,6 +41,7 @@ impl<K: StageKind> Run<K> {
         };
         match result {
             Ok(()) => {
+                traces::ends("Deleted", false);
                 self.publish().await;
                 None
             }

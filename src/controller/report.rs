@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     api::{MANAGER, StageStatus, conditions, set_condition, without_condition},
+    ops::traces,
     stages::StageKind,
 };
 
@@ -123,6 +124,7 @@ impl<K: StageKind> Run<K> {
             message,
             self.resource.meta().generation,
         );
+        traces::ends("Suspended", false);
         match self.write_status().await {
             Ok(()) => None,
             Err(failure) => {
@@ -138,11 +140,13 @@ impl<K: StageKind> Run<K> {
 
     fn measure(&self, result: &Result<Done, Failure>) {
         let metrics = &self.ctx.metrics;
+        let failed = result.is_err();
         let result = match result {
             Ok(Done::InSync | Done::Pending) => "InSync",
             Ok(Done::Drifted) => "Drifted",
             Err(failure) => failure.reason.as_str(),
         };
+        traces::ends(result, failed);
         metrics.reconciled(K::KIND, result, self.began.elapsed());
     }
 
@@ -239,6 +243,7 @@ pub async fn report_unreadable<R>(ctx: &Context, meta: &ObjectMeta, failure: Fai
 where
     R: Resource<DynamicType = ()>,
 {
+    traces::ends(failure.reason.as_str(), true);
     let name = meta.name.as_deref().unwrap_or_default();
     let resource = ApiResource::erase::<R>(&());
     let api = match meta.namespace.as_deref() {

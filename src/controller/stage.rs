@@ -27,6 +27,7 @@ use crate::{
         DEFAULT_RESYNC, FINALIZER, MANAGER, ManagementPolicy, RECONCILE_ANNOTATION, SentSecret,
         StageIdentity, StageStatus,
     },
+    ops::traces,
     plan::{self, Desired, Live},
     stages::{NAME, ResourceId, StageKind},
 };
@@ -71,11 +72,13 @@ pub async fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>) -> Opt
     let run = Run::new(ctx, resource);
     // Asked after the status was taken: what the watch shows from now on is not older than that.
     if run.ctx.resources.is_outdated(&*run.resource) {
+        traces::ends("Outdated", false);
         return None;
     }
     let request = run.request();
     let id = Id::Stage(run.id.clone());
     if let Some(wait) = run.ctx.retries.wait(&id, &request) {
+        traces::ends("Waiting", false);
         return Some(wait);
     }
     if run.resource.meta().deletion_timestamp.is_some() {
@@ -142,6 +145,7 @@ impl<K: StageKind> Run<K> {
     async fn sync_and_report(mut self, request: Request) -> Option<Duration> {
         let result = self.sync().await;
         if result == Ok(Done::Pending) {
+            traces::ends("Pending", false);
             return None;
         }
         self.report(result, request).await

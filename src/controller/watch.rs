@@ -19,12 +19,14 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 use super::{
     context::{Context, Key},
     failure::{Failure, Reason},
     retry::backoff,
 };
+use crate::ops::traces;
 
 /// How many objects of one kind are reconciled at one time. Most of that time they wait for authentik, whose own
 /// limit is the connection's.
@@ -225,12 +227,14 @@ async fn guarded<T: Watchable>(
     if !ctx.begin(&(kind, (namespace.clone(), name.clone()))) {
         return Ok(Action::await_change());
     }
-    let next = match tokio::spawn(reconcile(ctx, object)).await {
+    let span = traces::reconcile(kind, &namespace, &name);
+    let next = match tokio::spawn(reconcile(ctx, object).instrument(span.clone())).await {
         Ok(next) => next,
         Err(_) => {
             // The panic's own message may hold anything, a secret included.
             let failure = Failure::new(Reason::Internal, "the reconcile panicked");
             tracing::error!(kind, namespace, name, "{}", failure.message);
+            span.in_scope(|| traces::ends("Panicked", true));
             Some(backoff(6))
         }
     };

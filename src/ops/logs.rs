@@ -3,7 +3,9 @@
 use std::io::{IsTerminal, stderr};
 
 use clap::ValueEnum;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+
+use super::traces::Traces;
 
 /// How logs are written.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
@@ -15,20 +17,24 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging. `filter` is a level or a list of `target=level`, as `tracing_subscriber::EnvFilter` reads it.
+/// Starts logging, and tracing with `traces`. `filter` is a level or a list of `target=level`, as
+/// `tracing_subscriber::EnvFilter` reads it; it is for the logs alone.
 ///
 /// # Errors
 /// When the filter can't be read.
-pub fn init(format: Format, filter: &str) -> Result<(), String> {
+pub fn init(format: Format, filter: &str, traces: &Traces) -> Result<(), String> {
     let filter = EnvFilter::try_new(filter)
         .map_err(|error| format!("--log {filter:?} can't be read: {error}"))?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let logs = fmt::layer()
         .with_ansi(stderr().is_terminal())
         .with_writer(stderr);
-    match format {
-        Format::Human => logs.init(),
-        Format::Json => logs.json().init(),
-    }
+    let logs = match format {
+        Format::Human => logs.boxed(),
+        Format::Json => logs.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(logs.with_filter(filter))
+        .with(traces.layer())
+        .init();
     Ok(())
 }

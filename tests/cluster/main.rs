@@ -2,6 +2,7 @@
 //! `AUTHENTIK_URL` and `AUTHENTIK_TOKEN` name.
 
 mod harness;
+mod program;
 
 mod adoption;
 mod connections;
@@ -22,4 +23,5 @@ mod scale;
 mod schema;
 mod secrets;
 mod status;
+mod traces;
 mod unreadable;

@@ -259,10 +259,11 @@ async fn a_server_that_hangs_does_not_hold_up_the_end() {
 
 #[tokio::test]
 async fn flags_that_make_no_sense_are_refused_with_their_name() {
-    let cases: [(&[&str], &str); 4] = [
+    let cases: [(&[&str], &str); 5] = [
         (&["run", "--log-format", "xml"], "--log-format"),
         (&["run", "--log", "a=b=c"], "--log \"a=b=c\" can't be read"),
         (&["run", "--namespace", "x"], "--namespaces"),
+        (&["run", "--otlp-endpoint", "not a URL"], "--otlp-endpoint"),
         (&["run"], "no Kubernetes to talk to"),
     ];
     for (args, phrase) in cases {

@@ -26,6 +26,8 @@ pub struct Exchange {
     pub response: Option<Value>,
     /// The request's `User-Agent`.
     pub user_agent: Option<String>,
+    /// The request's W3C trace context, its `traceparent`.
+    pub traceparent: Option<String>,
 }
 
 impl Exchange {

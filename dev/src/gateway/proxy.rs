@@ -6,7 +6,7 @@ use futures::stream::{self, StreamExt};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
-use hyper::header::{self, HeaderName};
+use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
@@ -141,7 +141,10 @@ impl Proxy {
             .target
             .split_once('?')
             .unwrap_or((&received.target, ""));
-        let agent = received.headers.get(header::USER_AGENT);
+        let text = |name| {
+            let value: Option<&HeaderValue> = received.headers.get(name);
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
         Exchange {
             n: 0,
             method: received.method.to_string(),
@@ -150,7 +153,8 @@ impl Proxy {
             body: self.recorded(&received.body),
             status: None,
             response: None,
-            user_agent: agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()).into_owned()),
+            user_agent: text(header::USER_AGENT),
+            traceparent: text(HeaderName::from_static("traceparent")),
         }
     }
 
