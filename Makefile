@@ -9,7 +9,9 @@ CHART := charts/authentik-stage-operator
 IMAGE ?= authentik-stage-operator:dev
 # The first whose engine answers.
 ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
-RELEASE := $(or $(CARGO_TARGET_DIR),target)/release
+# What the image is for: linux/amd64 or linux/arm64. Omitted: this machine.
+PLATFORM ?= linux/$(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
+BUILD := target/image/$(notdir $(PLATFORM))
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -32,11 +34,10 @@ test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL 
 	@: "$${AUTHENTIK_TOKEN:?must be an API token of that authentik}"
 	cargo test --locked --test cluster
 
-image: ## build the image IMAGE with docker, podman or buildah (or ENGINE), for the machine's own architecture
+image: ## build the image IMAGE for PLATFORM with docker, podman or buildah (or ENGINE)
 	@: $(or $(ENGINE),$(error docker, podman or buildah is needed to build an image))
-	cargo build --locked --release --bin authentik-stage-operator
-	dev/image/lay-out $(RELEASE)/authentik-stage-operator target/image
-	$(ENGINE) build --tag $(IMAGE) --file dev/image/Dockerfile target/image
+	dev/image/build $(notdir $(PLATFORM)) $(BUILD)/files
+	$(ENGINE) build --platform $(PLATFORM) --build-context build=$(BUILD) --tag $(IMAGE) .
 
 generate: ## write what is generated from the code
 	cargo build --locked --workspace --bins
