@@ -13,6 +13,10 @@ ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/nu
 PLATFORM ?= linux/$(patsubst aarch64,arm64,$(patsubst x86_64,amd64,$(shell uname -m)))
 BUILD := target/image/$(notdir $(PLATFORM))
 
+# A command that gives the nodes of a cluster an image, from an archive that it takes as its last argument; for a kind
+# cluster of another name, `kind load image-archive --name NAME`.
+LOAD_IMAGE ?= kind load image-archive
+
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
@@ -33,6 +37,18 @@ test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL 
 	@: "$${AUTHENTIK_URL:?must be the base URL of an authentik to test against}"
 	@: "$${AUTHENTIK_TOKEN:?must be an API token of that authentik}"
 	cargo test --locked --test cluster
+
+test-cluster: OPERATOR := localhost/authentik-stage-operator:test
+test-cluster: SIMULATOR := localhost/authentik-simulator:test
+test-cluster: ## test image and chart on the cluster of KUBECONFIG, which has to be there for testing; LOAD_IMAGE gives it images
+	@: "$${KUBECONFIG:?must name the kubeconfig file of a cluster to test on}"
+	$(MAKE) image IMAGE=$(OPERATOR)
+	cargo build --locked --workspace --bins
+	dev/image/simulator target/image/simulator
+	$(ENGINE) build --file dev/image/simulator.Dockerfile --tag $(SIMULATOR) target/image/simulator
+	dev/image/load $(ENGINE) $(OPERATOR) $(LOAD_IMAGE)
+	dev/image/load $(ENGINE) $(SIMULATOR) $(LOAD_IMAGE)
+	cargo test --locked --test on_cluster -- --include-ignored --test-threads 1
 
 image: ## build the image IMAGE for PLATFORM with docker, podman or buildah (or ENGINE)
 	@: $(or $(ENGINE),$(error docker, podman or buildah is needed to build an image))
@@ -55,4 +71,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies
 	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependencies are not checked'; fi
 
-.PHONY: help demo test test-gitops test-authentik image generate check
+.PHONY: help demo test test-gitops test-authentik test-cluster image generate check

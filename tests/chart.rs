@@ -17,7 +17,7 @@ use authentik_stage_operator::ops::{
     metrics::{Asked, Count, Metrics},
     rbac,
 };
-use devkit::kubernetes::{self, Kubernetes, User, helm};
+use devkit::kubernetes::{self, Kubernetes, User, helm_command};
 use k8s_openapi::{
     api::rbac::v1::PolicyRule,
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -31,18 +31,6 @@ const NAME: &str = "stages-authentik-stage-operator";
 
 fn chart() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("charts/authentik-stage-operator")
-}
-
-/// Helm, with none of the settings of whoever runs the tests.
-fn helm_command<I: AsRef<OsStr>>(args: impl IntoIterator<Item = I>) -> Command {
-    static HELM: OnceLock<PathBuf> = OnceLock::new();
-    let home = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("helm");
-    let mut command = Command::new(HELM.get_or_init(|| helm().expect("Helm is built")));
-    command.args(args).env_remove("KUBECONFIG");
-    for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-        command.env(variable, home.join(variable));
-    }
-    command
 }
 
 /// Runs a command with this input; returns what it ended with.

@@ -29,7 +29,7 @@ use kube::api::{Api, ObjectMeta, PostParams};
 pub use audit::AuditedWrite;
 pub use binaries::Binaries;
 pub use error::{Error, Result};
-pub use helm::helm;
+pub use helm::{helm, helm_command};
 pub use process::Supervised;
 pub(crate) use process::tail;
 pub use state::User;

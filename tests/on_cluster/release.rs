@@ -1,0 +1,279 @@
+//! A release from its installation to its removal, with the manifests of `examples/`.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    cluster::{AUTHENTIK, Cluster, NAMESPACE, RELEASE, STAGES, TEAM, ended, start, succeed, test},
+    simulator::{Simulator, TOKEN},
+};
+
+/// The image that `make test-cluster` has given to the nodes.
+const IMAGE: &str = "--set=image.repository=localhost/authentik-stage-operator,image.tag=test,image.pullPolicy=Never";
+
+/// The Lease of the release's pods.
+const LEASE: &str = "lease/stages-authentik-stage-operator";
+
+/// All kinds.
+const KINDS: &str =
+    "authenticatorvalidatestages,duostages,authentikconnections,clusterauthentikconnections";
+
+/// How many stages there are beside those of `examples/`.
+const CROWD: usize = 20;
+
+fn repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn chart() -> PathBuf {
+    repository("charts/authentik-stage-operator")
+}
+
+fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
+    let text = fs::read_to_string(path).expect("it can be read");
+    let mut value: Value = serde_saphyr::from_str(&text).expect("it is YAML");
+    change(&mut value);
+    // JSON is YAML.
+    fs::write(path, value.to_string()).expect("it can be written");
+}
+
+/// The chart as an older release of it could be: its CRD lacks a field.
+fn older_chart() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("older-chart");
+    if folder.exists() {
+        fs::remove_dir_all(&folder).expect("it can be removed");
+    }
+    succeed(Command::new("cp").arg("-R").arg(chart()).arg(&folder));
+    edit(&folder.join("Chart.yaml"), |chart| {
+        chart["version"] = json!("0.0.1");
+        chart["appVersion"] = json!("0.0.1");
+    });
+    let crd = folder.join("files/crds/authenticatorvalidatestages.yaml");
+    edit(&crd, |crd| {
+        let spec = "/spec/versions/0/schema/openAPIV3Schema/properties/spec/properties";
+        let fields = crd.pointer_mut(spec).and_then(Value::as_object_mut);
+        let removed = fields.expect("the spec has fields").remove("webauthnHints");
+        removed.expect("the field is there");
+    });
+    folder
+}
+
+/// Applies `examples/`, with the placeholders for the server and the token filled in.
+fn apply_examples(cluster: &Cluster) {
+    let files = fs::read_dir(repository("examples")).expect("it can be read");
+    let mut files: Vec<_> = files.map(|file| file.expect("an entry").path()).collect();
+    files.sort();
+    for file in files {
+        let text = fs::read_to_string(file).expect("it can be read");
+        let names_namespaces = text.contains("kind: Namespace");
+        // Once the whole name, and once one that the resolver has to complete.
+        let host = if names_namespaces {
+            "simulator.authentik.svc.cluster.local"
+        } else {
+            "simulator.authentik"
+        };
+        let text = text
+            .replace("https://authentik.example.com", &format!("http://{host}"))
+            .replace("REPLACE-WITH-AN-API-TOKEN", TOKEN);
+        cluster.apply((!names_namespaces).then_some(TEAM), &text);
+    }
+}
+
+fn crowd_name(n: usize) -> String {
+    format!("crowd-{n:02}")
+}
+
+/// Declares the crowd, or changes all of it.
+fn apply_crowd(cluster: &Cluster, hours: u32) {
+    let stages = (0..CROWD).map(|n| {
+        let stage = json!({
+            "apiVersion": "authentik-operator.io/v1alpha1", "kind": "AuthenticatorValidateStage",
+            "metadata": {"name": crowd_name(n)},
+            "spec": {
+                "connectionRef": {"kind": "ClusterAuthentikConnection", "name": "company"},
+                "deviceClasses": ["totp"], "lastAuthThreshold": format!("hours={hours}"),
+            },
+        });
+        stage.to_string()
+    });
+    let stages: Vec<_> = stages.collect();
+    cluster.apply(Some(TEAM), &stages.join("\n---\n"));
+}
+
+fn await_ready(cluster: &Cluster) {
+    cluster.wait("condition=Ready", KINDS);
+}
+
+/// Name and UID of each resource; none may be on its way out.
+fn resources(cluster: &Cluster) -> Vec<String> {
+    let list = cluster.kubectl(&["get", KINDS, "--namespace", TEAM, "--output=json"]);
+    let list: Value = serde_json::from_str(&list).expect("it is JSON");
+    let items = list["items"].as_array().expect("a list").iter();
+    let items = items.map(|item| {
+        let metadata = &item["metadata"];
+        assert_eq!(metadata["deletionTimestamp"], Value::Null, "{item}");
+        format!("{} {} {}", item["kind"], metadata["name"], metadata["uid"])
+    });
+    items.collect()
+}
+
+/// Checks that authentik holds each stage once, as it is declared, and nothing else beside what it had.
+fn check_holdings(before: &BTreeMap<String, Value>, now: &BTreeMap<String, Value>, hours: u32) {
+    let news = now.iter().filter(|(key, _)| !before.contains_key(*key));
+    let mut names = Vec::new();
+    let mut bindings = 0;
+    for (key, row) in news {
+        let name = row["name"].as_str().unwrap_or_default();
+        if key.starts_with("stages/all/") {
+            names.push(name.to_owned());
+        } else if key.starts_with("flows/bindings/") {
+            bindings += 1;
+        } else if name.starts_with("crowd-") {
+            let threshold = format!("hours={hours}");
+            assert_eq!(row["last_auth_threshold"], threshold, "{name}");
+        }
+    }
+    names.sort();
+    let expected = ["company-duo".to_owned(), "company-mfa".to_owned()];
+    let expected: Vec<_> = expected
+        .into_iter()
+        .chain((0..CROWD).map(crowd_name))
+        .collect();
+    assert_eq!(names, expected);
+    assert_eq!(bindings, 1, "examples/mfa.yaml binds its stage once");
+    for (key, row) in before {
+        assert_eq!(now.get(key), Some(row), "{key} is nobody's to change");
+    }
+}
+
+/// Kills the pod that works while the crowd changes.
+fn kill_the_leader(cluster: &Cluster, hours: std::ops::RangeInclusive<u32>) {
+    let of_lease = |field: &str| {
+        let output = format!("--output=jsonpath={{.spec.{field}}}");
+        cluster.kubectl(&["get", LEASE, "--namespace", NAMESPACE, &output])
+    };
+    let holder = of_lease("holderIdentity");
+    let pod = holder.split('_').next().expect("a pod's name comes first");
+    let transitions: u32 = of_lease("leaseTransitions").parse().expect("a number");
+    let mut kill = cluster.kubectl_command(&["delete", "pod", pod, "--namespace", NAMESPACE]);
+    let kill = start(kill.args(["--grace-period=0", "--force"]));
+    for hours in hours {
+        apply_crowd(cluster, hours);
+    }
+    ended(kill);
+    let taken_over = format!(
+        "--for=jsonpath={{.spec.leaseTransitions}}={}",
+        transitions + 1
+    );
+    cluster.kubectl(&[
+        "wait",
+        &taken_over,
+        "--timeout=180s",
+        "--namespace",
+        NAMESPACE,
+        LEASE,
+    ]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs a cluster that runs pods: `make test-cluster`"]
+async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
+    test(async |cluster| {
+        let simulator = Simulator::start(cluster).await;
+        let before = simulator.holdings().await;
+
+        // Kubernetes itself sees to it that the pods need no rights.
+        let restricted = "pod-security.kubernetes.io/enforce=restricted";
+        cluster.kubectl(&["label", "namespace", NAMESPACE, restricted]);
+        let install = |chart: PathBuf| {
+            let chart = chart.to_string_lossy().into_owned();
+            cluster.helm(["upgrade", "--install", RELEASE, &chart, IMAGE])
+        };
+        succeed(&mut install(older_chart()));
+        apply_examples(cluster);
+        apply_crowd(cluster, 1);
+        await_ready(cluster);
+        check_holdings(&before, &simulator.holdings().await, 1);
+
+        kill_the_leader(cluster, 2..=4);
+        await_ready(cluster);
+        check_holdings(&before, &simulator.holdings().await, 4);
+
+        let declared = resources(cluster);
+        let hints = ["patch", "avs", "mfa", "--namespace", TEAM, "--type=merge"];
+        let hints = [
+            &hints[..],
+            &[r#"--patch={"spec":{"webauthnHints":["hybrid"]}}"#],
+        ]
+        .concat();
+        cluster.kubectl(&hints);
+        let known = [
+            "get",
+            "avs",
+            "mfa",
+            "--namespace",
+            TEAM,
+            "--output=jsonpath={.spec.webauthnHints}",
+        ];
+        assert_eq!(
+            cluster.kubectl(&known),
+            "",
+            "the older release has no such field"
+        );
+        let upgrade = start(&mut install(chart()));
+        apply_crowd(cluster, 5);
+        ended(upgrade);
+        apply_crowd(cluster, 6);
+        cluster.kubectl(&hints);
+        await_ready(cluster);
+        assert_eq!(resources(cluster), declared);
+        let held = simulator.holdings().await;
+        check_holdings(&before, &held, 6);
+        let hinted = held
+            .values()
+            .filter(|row| row["webauthn_hints"] == json!(["hybrid"]));
+        assert_eq!(hinted.count(), 1, "the newer release has the field");
+
+        let crds = cluster.crds();
+        let uninstall = || succeed(&mut cluster.helm(["uninstall", RELEASE]));
+        uninstall();
+        assert_eq!(resources(cluster), declared);
+        assert_eq!(cluster.crds(), crds);
+        assert_eq!(simulator.holdings().await, held);
+
+        succeed(&mut install(chart()));
+        apply_crowd(cluster, 7);
+        await_ready(cluster);
+        assert_eq!(resources(cluster), declared);
+        check_holdings(&before, &simulator.holdings().await, 7);
+
+        // As docs/install.md says: first the stages, then the rest.
+        cluster.kubectl(&[
+            "delete",
+            STAGES,
+            "--all",
+            "--all-namespaces",
+            "--timeout=180s",
+        ]);
+        let left = simulator.holdings().await;
+        uninstall();
+        let delete: Vec<_> = ["delete", "--timeout=180s"]
+            .into_iter()
+            .chain(crds.iter().map(String::as_str))
+            .collect();
+        cluster.kubectl(&delete);
+        assert_eq!(simulator.holdings().await, left);
+        let named = |name: &str| left.values().any(|row| row["name"] == name);
+        assert!(!named("company-duo"), "it has `deletionPolicy: Delete`");
+        assert!(named("company-mfa") && named("crowd-00"), "they are left");
+        // What the namespaces hold, and they themselves, are deleted without an operator.
+        cluster.kubectl(&["delete", "namespace", TEAM, AUTHENTIK, "--timeout=180s"]);
+    })
+    .await;
+}
