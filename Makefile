@@ -30,8 +30,8 @@ test: ## run all tests; the first run builds etcd, Kubernetes, Helm and a part o
 	$(BIN)/dev gitops build
 	cargo test --locked --workspace
 
-test-gitops: ## also test how Argo CD judges; the first run builds a part of it, which takes minutes
-	cargo test --locked --test cluster gitops -- --include-ignored
+test-gitops: ## also test with Argo CD, which the first run builds in minutes; needs redis-server
+	cargo test --locked --test cluster -- --include-ignored gitops argo_cd
 
 test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL with AUTHENTIK_TOKEN
 	@: "$${AUTHENTIK_URL:?must be the base URL of an authentik to test against}"

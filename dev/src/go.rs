@@ -7,6 +7,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::Deserialize;
+
 use crate::kubernetes::{Error, Result, tail};
 
 /// How often a long build says that it is still going.
@@ -39,8 +41,28 @@ impl Module {
             .expect("go.mod requires the module it is for")
     }
 
-    fn source(&self) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join(self.directory)
+    /// Go, as it is used in the folder.
+    fn go(&self) -> Command {
+        let mut go = Command::new("go");
+        go.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(self.directory))
+            .env("CGO_ENABLED", "0")
+            .env("GOWORK", "off");
+        go
+    }
+
+    /// The folder with the other module's files, downloaded where they are missing.
+    ///
+    /// # Errors
+    ///
+    /// When Go is missing or the download fails.
+    pub fn files(&self, tool: &'static str) -> Result<PathBuf> {
+        let mut command = self.go();
+        command.args(["mod", "download", "-json", self.path]);
+        let printed = run(tool, command)?;
+        let downloaded: Downloaded = serde_json::from_slice(&printed)
+            .map_err(io::Error::from)
+            .map_err(Error::io("read what is printed by", "go mod download"))?;
+        Ok(downloaded.dir)
     }
 
     /// Builds `package`, of this module or of the other, as `built`, unless another process does so first.
@@ -62,6 +84,13 @@ impl Module {
         })?;
         fs::rename(&partial, built).map_err(Error::io("rename", &partial))
     }
+}
+
+/// What `go mod download -json` prints, as far as it is used.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Downloaded {
+    dir: PathBuf,
 }
 
 /// The workspace's target directory.
@@ -86,18 +115,20 @@ fn lock(tool: &str, path: &Path) -> Result<File> {
 
 fn build(tool: &'static str, module: &Module, package: &str, output: &Path) -> Result<()> {
     let flags = format!("-s -w {}", (module.link_flags)(module.version()));
-    let result = Command::new("go")
-        .current_dir(module.source())
-        .env("CGO_ENABLED", "0")
-        .env("GOWORK", "off")
+    let mut command = module.go();
+    command
         .args(["build", "-buildvcs=false", "-trimpath", "-ldflags"])
         .arg(flags)
         .arg("-o")
         .arg(output)
-        .arg(package)
-        .output();
-    match result {
-        Ok(done) if done.status.success() => Ok(()),
+        .arg(package);
+    run(tool, command).map(drop)
+}
+
+/// Runs Go; returns what it prints.
+fn run(tool: &'static str, mut command: Command) -> Result<Vec<u8>> {
+    match command.output() {
+        Ok(done) if done.status.success() => Ok(done.stdout),
         Ok(done) => Err(Error::Build {
             tool,
             output: tail(&done.stderr),

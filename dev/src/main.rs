@@ -76,7 +76,7 @@ enum ChartPart {
 enum GitopsAction {
     /// Build the program that judges as Flux does, where it is missing.
     Build,
-    /// Write what the tools need into docs/gitops.
+    /// Write what the tools need into docs/gitops and the chart.
     Write,
 }
 

@@ -288,7 +288,7 @@ async fn unseen(test: &Test) -> Vec<State> {
 }
 
 /// An example, aimed at this test's part of authentik.
-fn example(test: &Test, name: &str) -> String {
+pub fn example(test: &Test, name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("examples")
         .join(name);

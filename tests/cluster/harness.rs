@@ -17,7 +17,7 @@ use authentik_stage_operator::{
 };
 use devkit::{
     gateway::{Exchange, Gateway},
-    kubernetes::{self, Kubernetes, User},
+    kubernetes::{self, AuditedWrite, Kubernetes, User},
     simulator::{Simulator, Version},
 };
 use futures::FutureExt;
@@ -388,6 +388,11 @@ impl Test {
     /// A kubeconfig file of the operator's user.
     pub fn kubeconfig(&self) -> PathBuf {
         self.kubernetes.kubeconfig(User::Operator)
+    }
+
+    /// A kubeconfig file of an administrator.
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.kubernetes.kubeconfig(User::Admin)
     }
 
     /// Runs kubectl in the namespace, as an administrator, with this input.
@@ -770,6 +775,11 @@ impl Test {
             .wait_for(|audit| probes(audit) > before + times, PATIENCE)
             .await;
         assert!(done, "the connection is not listed in time");
+    }
+
+    /// Kubernetes writes of everybody in the namespace so far.
+    pub fn all_kubernetes_writes(&self) -> Vec<AuditedWrite> {
+        self.kubernetes.writes(&self.namespace)
     }
 
     /// Kubernetes writes of the operator in the namespace so far.

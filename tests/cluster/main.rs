@@ -5,6 +5,7 @@ mod harness;
 mod program;
 
 mod adoption;
+mod argocd;
 mod connections;
 mod deletion;
 mod fields;

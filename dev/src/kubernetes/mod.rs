@@ -31,8 +31,9 @@ pub use binaries::Binaries;
 pub use error::{Error, Result};
 pub use helm::{helm, helm_command};
 pub use process::Supervised;
-pub(crate) use process::tail;
+pub(crate) use process::{Directory, flag, tail};
 pub use state::User;
+pub(crate) use state::free_port;
 
 use state::State;
 
@@ -109,7 +110,7 @@ impl Kubernetes {
     async fn launch(binaries: Binaries, options: &Options) -> Result<Self> {
         let state = State::create()?;
         let mut etcd = components::etcd(&binaries, &state)?;
-        await_listening(&mut etcd, state.etcd_port).await?;
+        await_listening("etcd", &mut etcd, state.etcd_port).await?;
         let mut kubernetes = Self {
             controller_manager: None,
             apiserver: Mutex::new(None),
@@ -273,8 +274,13 @@ fn block_on_own_thread<T: Send>(
         .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-async fn await_listening(etcd: &mut Supervised, port: u16) -> Result<()> {
-    await_ready("etcd", || etcd.check_running(), || is_listening(port)).await
+/// Waits until a component, which `name` names in errors, listens on a port.
+pub(crate) async fn await_listening(
+    name: &'static str,
+    component: &mut Supervised,
+    port: u16,
+) -> Result<()> {
+    await_ready(name, || component.check_running(), || is_listening(port)).await
 }
 
 async fn is_listening(port: u16) -> std::result::Result<(), String> {

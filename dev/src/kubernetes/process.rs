@@ -49,7 +49,7 @@ pub struct Supervised {
 
 impl Supervised {
     /// Starts `program`, with `environment` beside our own; what it prints is appended to `log`.
-    pub(super) fn start(
+    pub(crate) fn start(
         name: &'static str,
         program: &Path,
         args: impl IntoIterator<Item = OsString>,
@@ -111,14 +111,14 @@ impl Drop for Supervised {
 
 /// A directory, removed when this is dropped or the process ends.
 #[derive(Debug)]
-pub(super) struct Directory {
+pub(crate) struct Directory {
     path: PathBuf,
     shell: Child,
 }
 
 impl Directory {
     /// Makes a directory only the current user can read.
-    pub(super) fn create(prefix: &str) -> Result<Self> {
+    pub(crate) fn create(prefix: &str) -> Result<Self> {
         let path = tempfile::Builder::new()
             .prefix(prefix)
             .tempdir()
@@ -133,7 +133,7 @@ impl Directory {
         Ok(Self { path, shell })
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 }
@@ -168,7 +168,7 @@ pub(crate) fn tail(output: &[u8]) -> String {
 }
 
 /// A `--name=value` argument whose value need not be valid Unicode.
-pub(super) fn flag(name: &str, value: impl AsRef<OsStr>) -> OsString {
+pub(crate) fn flag(name: &str, value: impl AsRef<OsStr>) -> OsString {
     let mut flag = OsString::from(format!("--{name}="));
     flag.push(value);
     flag

@@ -216,7 +216,7 @@ fn certificate_params(common_name: &str, names: &[&str]) -> Result<CertificatePa
     Ok(params)
 }
 
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     loop {
         let (random, _) = Uuid::new_v4().as_u64_pair();
         let offset = random % u64::from(PORTS.end - PORTS.start);

@@ -1,4 +1,7 @@
 //! What GitOps tools need to judge the operator's resources, and how they do: with their own code.
+mod argocd;
+mod repository;
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs;
@@ -14,6 +17,9 @@ use serde_json::Value;
 use crate::go::{self, Module};
 use crate::reference::{crds, plain};
 
+pub use argocd::{ArgoCd, Managed, Operation, Status, SyncStatus};
+pub use repository::Repository;
+
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 const FLUX: Program = Program {
@@ -21,21 +27,16 @@ const FLUX: Program = Program {
     module: Module {
         directory: "gitops/flux",
         path: "github.com/fluxcd/kustomize-controller/api",
-        go_mod: include_str!("../gitops/flux/go.mod"),
+        go_mod: include_str!("../../gitops/flux/go.mod"),
         link_flags: |_| String::new(),
     },
-    source: include_str!("../gitops/flux/main.go"),
+    source: include_str!("../../gitops/flux/main.go"),
 };
 
 const ARGOCD: Program = Program {
     name: "argocd-health",
-    module: Module {
-        directory: "gitops/argocd",
-        path: "github.com/argoproj/argo-cd/v3",
-        go_mod: include_str!("../gitops/argocd/go.mod"),
-        link_flags: |_| String::new(),
-    },
-    source: include_str!("../gitops/argocd/main.go"),
+    module: argocd::MODULE,
+    source: include_str!("../../gitops/argocd/main.go"),
 };
 
 const ARGOCD_HEAD: &str = "\
@@ -49,6 +50,12 @@ metadata:
     app.kubernetes.io/name: argocd-cm
     app.kubernetes.io/part-of: argocd
 data:
+";
+
+const ARGOCD_VALUES_HEAD: &str = "\
+# Values for the Helm chart of Argo CD, made from health.lua and crds/ by `make generate`.
+configs:
+  cm:
 ";
 
 const FLUX_HEAD: &str = "\
@@ -93,31 +100,42 @@ fn file(path: &str) -> PathBuf {
         .join(path)
 }
 
-/// The generated files of `docs/gitops/`, with what belongs into them.
+/// A file of the chart for those who use Argo CD.
+fn chart_file(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../charts/authentik-stage-operator/files/gitops")
+        .join(name)
+}
+
+/// The generated files of `docs/gitops/` and of the chart, with what belongs into them.
 ///
 /// # Errors
 /// When a file of `crds/` or the health script can't be read.
-pub fn files() -> Result<[(PathBuf, String); 2]> {
+pub fn files() -> Result<[(PathBuf, String); 4]> {
+    let argocd_cm = format!("{ARGOCD_HEAD}{}", customizations("  ")?);
+    let argocd_values = format!("{ARGOCD_VALUES_HEAD}{}", customizations("    ")?);
     Ok([
-        (file("argocd/argocd-cm.yaml"), argocd_cm()?),
+        (file("argocd/argocd-cm.yaml"), argocd_cm.clone()),
         (file("flux/kustomization.yaml"), kustomization()?),
+        (chart_file("argocd-cm.yaml"), argocd_cm),
+        (chart_file("argocd-values.yaml"), argocd_values),
     ])
 }
 
-/// The `argocd-cm` with the health of every kind.
-fn argocd_cm() -> Result<String> {
+/// The keys of an `argocd-cm` with the health of every kind, indented.
+fn customizations(indent: &str) -> Result<String> {
     let script = fs::read_to_string(file("argocd/health.lua"))?;
-    let mut text = ARGOCD_HEAD.to_owned();
+    let mut text = String::new();
     for crd in crds()? {
         let (group, kind) = (&crd["spec"]["group"], &crd["spec"]["names"]["kind"]);
         writeln!(
             text,
-            "  resource.customizations.health.{}_{}: |",
+            "{indent}resource.customizations.health.{}_{}: |",
             plain(group),
             plain(kind)
         )?;
         for line in script.lines() {
-            writeln!(text, "{}", format!("    {line}").trim_end())?;
+            writeln!(text, "{}", format!("{indent}  {line}").trim_end())?;
         }
     }
     Ok(text)
@@ -161,7 +179,7 @@ impl Program {
 }
 
 /// What a tool says of a resource.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq)]
 pub struct Verdict {
     /// The tool's name for the state.
     pub status: String,
