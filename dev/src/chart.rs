@@ -38,6 +38,9 @@ What there is to know beforehand:
 - The CRDs are upgraded with the release and left when it is uninstalled, and so is the connection of `connection.url`.
 - The operator is allowed what it needs and no more; the rules are made from the code. With `watchNamespaces` it gets a
   Role in each of them, and in the whole cluster it reads no more than cluster connections and the labels of namespaces.
+- For Argo CD, `files/gitops/` has the health of the operator's kinds, to be added to the `argocd-cm` that is there:
+  `argocd-cm.yaml` for `kubectl patch`, `argocd-values.yaml` for Argo CD's own chart. See
+  [docs/gitops](../../docs/gitops/README.md).
 - `metrics.serviceMonitor` and `metrics.prometheusRule` need the CRDs of the Prometheus operator.
 
 ## Values
