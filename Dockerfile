@@ -6,9 +6,8 @@
 # Podman and buildah take it too. `make image` runs the same script outside of containers, and gives what it made
 # in place of the first stage.
 FROM --platform=$BUILDPLATFORM docker.io/library/rust:1.95 AS build
-ARG BUILDARCH
 ARG TARGETARCH
-RUN [ "$BUILDARCH" = "$TARGETARCH" ] || { apt-get update \
+RUN [ "$(dpkg --print-architecture)" = "$TARGETARCH" ] || { apt-get update \
     && apt-get install --yes --no-install-recommends "crossbuild-essential-$TARGETARCH"; }
 WORKDIR /source
 COPY . .
