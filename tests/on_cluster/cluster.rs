@@ -5,7 +5,7 @@ use std::{
     ffi::OsStr,
     io::Write as _,
     panic::AssertUnwindSafe,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -22,8 +22,17 @@ pub const AUTHENTIK: &str = "authentik";
 /// A namespace with stages: one that may use the cluster connection of `examples/`.
 pub const TEAM: &str = "team-a";
 
+/// Where Argo CD's settings and Applications are.
+const ARGO_CD: &str = "argocd";
+
+/// All namespaces that a test needs.
+const NAMESPACES: [&str; 4] = [NAMESPACE, AUTHENTIK, TEAM, ARGO_CD];
+
 /// The kinds that have finalizers.
 pub const STAGES: &str = "authenticatorvalidatestages,duostages";
+
+/// The end of the names of Argo CD's CRDs.
+const ARGO_CD_GROUP: &str = ".argoproj.io";
 
 /// The label of the namespaces that a test has made and may delete.
 const OURS: &str = "made-for=test-cluster";
@@ -49,7 +58,7 @@ pub async fn test(body: impl AsyncFnOnce(&Cluster)) {
     cluster.check_that_it_is_free();
     // A run that was killed could not.
     cluster.clean_up();
-    for namespace in [NAMESPACE, AUTHENTIK, TEAM] {
+    for namespace in NAMESPACES {
         cluster.kubectl(&["create", "namespace", namespace]);
         cluster.kubectl(&["label", "namespace", namespace, OURS]);
     }
@@ -69,6 +78,11 @@ impl Cluster {
         let mut command = Command::new(&self.kubectl);
         command.args(args).env("KUBECONFIG", &self.kubeconfig);
         command
+    }
+
+    /// The kubeconfig file.
+    pub fn kubeconfig(&self) -> &Path {
+        Path::new(&self.kubeconfig)
     }
 
     /// Runs kubectl; returns what it prints.
@@ -108,11 +122,13 @@ impl Cluster {
 
     /// The CRDs of the operator.
     pub fn crds(&self) -> Vec<String> {
+        self.crds_of(".authentik-operator.io")
+    }
+
+    fn crds_of(&self, group: &str) -> Vec<String> {
         let crds = self.kubectl(&["get", "crds", "--output=name"]);
-        let ours = crds
-            .lines()
-            .filter(|name| name.ends_with(".authentik-operator.io"));
-        ours.map(str::to_owned).collect()
+        let of_group = crds.lines().filter(|name| name.ends_with(group));
+        of_group.map(str::to_owned).collect()
     }
 
     /// Panics where a namespace that the test needs is somebody else's, or the operator is.
@@ -124,37 +140,44 @@ impl Cluster {
         let (others, ours) = (list(&OURS.replace('=', "!=")), list(OURS));
         let among =
             |list: &str, name: &str| list.lines().any(|line| line == format!("namespace/{name}"));
-        for name in [NAMESPACE, AUTHENTIK, TEAM] {
+        for name in NAMESPACES {
             assert!(
                 !among(&others, name),
                 "namespace {name} is in use: test on a cluster that is there for testing"
             );
         }
         assert!(
-            among(&ours, NAMESPACE) || self.crds().is_empty(),
-            "the operator is installed: test on a cluster that is there for testing"
+            among(&ours, NAMESPACE)
+                || self.crds().is_empty() && self.crds_of(ARGO_CD_GROUP).is_empty(),
+            "the operator or Argo CD is installed: test on a cluster that is there for testing"
         );
     }
 
     /// Removes whatever a test leaves, in whatever state.
     fn clean_up(&self) {
         succeed(&mut self.helm(["uninstall", RELEASE, "--ignore-not-found"]));
-        let crds = self.crds();
-        if !crds.is_empty() {
-            let stages = self.kubectl(&["get", STAGES, "--namespace", TEAM, "--output=name"]);
-            for stage in stages.lines() {
-                // The operator that would remove it is gone.
-                let patch = r#"--patch={"metadata":{"finalizers":null}}"#;
-                self.kubectl(&["patch", stage, "--namespace", TEAM, "--type=merge", patch]);
-            }
-            let delete: Vec<_> = ["delete", PATIENCE]
-                .into_iter()
-                .chain(crds.iter().map(String::as_str))
-                .collect();
-            self.kubectl(&delete);
-        }
+        // The programs that would remove the finalizers are gone.
+        self.remove(ARGO_CD_GROUP, ARGO_CD, "applications.argoproj.io");
+        self.remove(".authentik-operator.io", TEAM, STAGES);
         let namespaces = format!("--selector={OURS}");
         self.kubectl(&["delete", "namespaces", &namespaces, PATIENCE]);
+    }
+
+    /// Removes the CRDs of a group, and before them the finalizers of these kinds.
+    fn remove(&self, group: &str, namespace: &str, kinds: &str) {
+        let crds = self.crds_of(group);
+        if crds.is_empty() {
+            return;
+        }
+        let objects = self.kubectl(&["get", kinds, "--namespace", namespace, "--output=name"]);
+        for object in objects.lines() {
+            let patch = r#"--patch={"metadata":{"finalizers":null}}"#;
+            let of = ["--namespace", namespace, "--type=merge", patch];
+            self.kubectl(&[&["patch", object][..], &of].concat());
+        }
+        let crds = crds.iter().map(String::as_str);
+        let delete: Vec<_> = ["delete", PATIENCE].into_iter().chain(crds).collect();
+        self.kubectl(&delete);
     }
 
     /// Prints what helps to understand a failure.

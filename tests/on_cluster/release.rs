@@ -27,12 +27,23 @@ const KINDS: &str =
 /// How many stages there are beside those of `examples/`.
 const CROWD: usize = 20;
 
-fn repository(path: &str) -> PathBuf {
+pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
 fn chart() -> PathBuf {
     repository("charts/authentik-stage-operator")
+}
+
+/// Installs the operator from this chart, or upgrades it.
+fn install_from(cluster: &Cluster, chart: &Path) -> Command {
+    let chart = chart.to_string_lossy();
+    cluster.helm(["upgrade", "--install", RELEASE, &*chart, IMAGE])
+}
+
+/// Installs the operator.
+pub fn install(cluster: &Cluster) {
+    succeed(&mut install_from(cluster, &chart()));
 }
 
 fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
@@ -64,7 +75,13 @@ fn older_chart() -> PathBuf {
     folder
 }
 
-/// Applies `examples/`, with the placeholders for the server and the token filled in.
+/// A manifest of `examples/`, with the placeholders for the server and the token filled in.
+pub fn filled_in(text: &str, host: &str) -> String {
+    text.replace("https://authentik.example.com", &format!("http://{host}"))
+        .replace("REPLACE-WITH-AN-API-TOKEN", TOKEN)
+}
+
+/// Applies `examples/`.
 fn apply_examples(cluster: &Cluster) {
     let files = fs::read_dir(repository("examples")).expect("it can be read");
     let mut files: Vec<_> = files.map(|file| file.expect("an entry").path()).collect();
@@ -78,9 +95,7 @@ fn apply_examples(cluster: &Cluster) {
         } else {
             "simulator.authentik"
         };
-        let text = text
-            .replace("https://authentik.example.com", &format!("http://{host}"))
-            .replace("REPLACE-WITH-AN-API-TOKEN", TOKEN);
+        let text = filled_in(&text, host);
         cluster.apply((!names_namespaces).then_some(TEAM), &text);
     }
 }
@@ -191,11 +206,7 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
         // Kubernetes itself sees to it that the pods need no rights.
         let restricted = "pod-security.kubernetes.io/enforce=restricted";
         cluster.kubectl(&["label", "namespace", NAMESPACE, restricted]);
-        let install = |chart: PathBuf| {
-            let chart = chart.to_string_lossy().into_owned();
-            cluster.helm(["upgrade", "--install", RELEASE, &chart, IMAGE])
-        };
-        succeed(&mut install(older_chart()));
+        succeed(&mut install_from(cluster, &older_chart()));
         apply_examples(cluster);
         apply_crowd(cluster, 1);
         await_ready(cluster);
@@ -226,7 +237,7 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
             "",
             "the older release has no such field"
         );
-        let upgrade = start(&mut install(chart()));
+        let upgrade = start(&mut install_from(cluster, &chart()));
         apply_crowd(cluster, 5);
         ended(upgrade);
         apply_crowd(cluster, 6);
@@ -247,7 +258,7 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
         assert_eq!(cluster.crds(), crds);
         assert_eq!(simulator.holdings().await, held);
 
-        succeed(&mut install(chart()));
+        install(cluster);
         apply_crowd(cluster, 7);
         await_ready(cluster);
         assert_eq!(resources(cluster), declared);
