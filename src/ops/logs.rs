@@ -1,6 +1,9 @@
 //! Logs: to standard error, for people or as JSON.
 
-use std::io::{IsTerminal, stderr};
+use std::{
+    io::{IsTerminal, stderr},
+    panic::{PanicHookInfo, set_hook},
+};
 
 use clap::ValueEnum;
 use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
@@ -17,7 +20,7 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging, and tracing with `traces`. `filter` is a level or a list of `target=level`, as
+/// Starts logging, of panics too, and tracing with `traces`. `filter` is a level or a list of `target=level`, as
 /// `tracing_subscriber::EnvFilter` reads it; it is for the logs alone.
 ///
 /// # Errors
@@ -36,5 +39,15 @@ pub fn init(format: Format, filter: &str, traces: &Traces) -> Result<(), String>
         .with(logs.with_filter(filter))
         .with(traces.layer())
         .init();
+    set_hook(Box::new(panicked));
     Ok(())
+}
+
+/// Logs where a panic came from, and its message only where that is fixed in the code: one that was put together may
+/// hold anything, a secret included.
+pub fn panicked(panic: &PanicHookInfo<'_>) {
+    let location = panic.location().map(ToString::to_string);
+    let fixed = panic.payload().downcast_ref::<&'static str>();
+    let message = fixed.unwrap_or(&"the message is withheld, for it may hold a secret");
+    tracing::error!(location, "panicked: {message}");
 }
