@@ -118,6 +118,9 @@ impl Secrets {
         namespace: &str,
         key: &SecretKey,
     ) -> Result<(SecretVersion, SecretString), Failure> {
+        if !can_be_named(&key.name) {
+            return Err(missing(namespace, key));
+        }
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let secret = secrets
             .get_opt(&key.name)
@@ -138,6 +141,18 @@ impl Secrets {
         }
         Ok((version, SecretString::from(text)))
     }
+}
+
+/// Whether a Secret can have this name, as Kubernetes has it (RFC 1123). The name goes into the path of a request as it
+/// is: `../../other/secrets/x` must not be asked for.
+fn can_be_named(name: &str) -> bool {
+    let may_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let part = |part: &str| {
+        part.starts_with(may_end)
+            && part.ends_with(may_end)
+            && part.chars().all(|c| may_end(c) || c == '-')
+    };
+    name.split('.').all(part)
 }
 
 fn missing(namespace: &str, key: &SecretKey) -> Failure {
