@@ -68,15 +68,6 @@ pub struct Controller {
     watch_secrets: bool,
 }
 
-/// Runs the controller until `stop`, then ends once the requests under way have been answered and recorded.
-pub async fn run(
-    client: Client,
-    options: Options,
-    stop: impl Future<Output = ()> + Send + 'static,
-) {
-    Controller::new(client, options).run(stop).await;
-}
-
 impl Controller {
     /// A controller that does nothing yet.
     #[must_use]

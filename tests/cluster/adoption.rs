@@ -163,7 +163,7 @@ async fn after_an_adoption_the_secrets_are_sent_once(test: &Test) {
     test.looked_at_anew(DUO, "duo").await;
     assert_eq!(
         test.written(),
-        [patch(DUO, json!({"client_secret": "s3cr3t"}))]
+        [patch(DUO, json!({"client_secret": test.canary("s3cr3t")}))]
     );
 }
 
@@ -369,7 +369,8 @@ async fn a_swap_of_names_goes_on_through_a_third_name() {
 
 async fn a_stage_that_was_deleted_is_created_again(test: &Test) {
     test.connect_with(json!({"resyncInterval": "1s"})).await;
-    test.secret("admin", json!({"key": "4dm1n"})).await;
+    test.secret("admin", json!({"key": test.canary("4dm1n")}))
+        .await;
     let admin = json!({"secretKeyRef": {"name": "admin", "key": "key"}});
     let spec = json!({"adminIntegrationKey": "DIADMIN", "adminSecretKey": admin});
     apply(test, DUO, "duo", spec).await;
@@ -391,8 +392,9 @@ async fn a_stage_that_was_deleted_is_created_again(test: &Test) {
     assert_eq!(
         written[1].2,
         json!({
-            "name": test.name("duo"), "client_id": "DIXXXXXXXXXXXXXXXXXX", "client_secret": "s3cr3t",
-            "api_hostname": "api-1.duosecurity.com", "admin_integration_key": "DIADMIN", "admin_secret_key": "4dm1n",
+            "name": test.name("duo"), "client_id": "DIXXXXXXXXXXXXXXXXXX", "client_secret": test.canary("s3cr3t"),
+            "api_hostname": "api-1.duosecurity.com", "admin_integration_key": "DIADMIN",
+            "admin_secret_key": test.canary("4dm1n"),
         })
     );
     test.events_of("duo", "Created", 2).await;

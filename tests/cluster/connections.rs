@@ -142,11 +142,12 @@ async fn a_stage_waits_for_its_connection_and_says_what_to_create() {
 }
 
 async fn a_wrong_token_denies_access_until_it_is_replaced(test: &Test) {
-    test.secret("authentik", json!({"token": "wrong"})).await;
+    test.secret("authentik", json!({"token": test.canary("wrong")}))
+        .await;
     test.connection("default", &test.gateway.url(), json!({}))
         .await;
     let denied = test.reason(CONNECTION, "default", "AccessDenied").await;
-    assert!(!message(&denied).contains("wrong"), "{denied:?}");
+    assert!(message(&denied).contains("token"), "{denied:?}");
     test.validate("mfa", json!({})).await;
     test.reason(VALIDATE, "mfa", "AccessDenied").await;
 
@@ -226,7 +227,8 @@ async fn a_missing_token_is_waited_for() {
         let expected = format!("{}/authentik does not exist; create it", test.namespace);
         assert!(message(&waiting).contains(&expected), "{waiting:?}");
 
-        test.secret("authentik", json!({"other": "x"})).await;
+        test.secret("authentik", json!({"other": test.canary("other")}))
+            .await;
         let no_key = |object: Option<&DynamicObject>| {
             object.is_some_and(|object| message(object).contains("has no key \"token\""))
         };
@@ -483,7 +485,7 @@ async fn a_connection_reads_no_secret_of_another_namespace() {
 }
 
 /// One more namespace, which the operator under test does not watch.
-async fn other_namespace(test: &Test) -> String {
+pub async fn other_namespace(test: &Test) -> String {
     let namespace = json!({"metadata": {"generateName": "elsewhere-"}});
     let namespace = serde_json::from_value(namespace).expect("it is a namespace");
     let namespaces: Api<Namespace> = Api::all(test.kube.clone());
@@ -492,7 +494,8 @@ async fn other_namespace(test: &Test) -> String {
 }
 
 /// The Secret `authentik` in another namespace.
-async fn secret_in(test: &Test, namespace: &str, token: &str) {
+pub async fn secret_in(test: &Test, namespace: &str, token: &str) {
+    test.canaries.add(token);
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "authentik"}, "stringData": {"token": token},
     });

@@ -204,7 +204,7 @@ async fn each_field_of_a_validate_stage(test: &Test) {
 async fn each_field_of_a_duo_stage(test: &Test) {
     let cases = duo_cases(test).await;
     let base = test.duo_spec().await;
-    let body = json!({"name": test.name("duo"), "client_secret": "s3cr3t"});
+    let body = json!({"name": test.name("duo"), "client_secret": test.canary("s3cr3t")});
     each_field(test, DUO, &base, &body, &cases).await;
 }
 

@@ -5,13 +5,13 @@ use std::{
     panic::AssertUnwindSafe,
     path::PathBuf,
     process::{Output, Stdio},
-    sync::Once,
+    sync::Arc,
     time::Duration,
 };
 
 use authentik_stage_operator::{
     api::conditions,
-    controller::{self, Options},
+    controller::{Controller, Options},
     ops::rbac,
     stages,
 };
@@ -33,6 +33,7 @@ use kube::{
     runtime::wait::await_condition,
 };
 use reqwest::Method;
+use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt,
@@ -41,6 +42,8 @@ use tokio::{
     sync::OnceCell,
     task::JoinHandle,
 };
+
+use crate::canaries::Canaries;
 
 /// The collection of validation stages in authentik.
 pub const VALIDATES: &str = "/api/v3/stages/authenticator/validate/";
@@ -120,6 +123,8 @@ impl Authentik {
 
 /// The operator, running in this process as the Kubernetes user that has just its own rights.
 pub struct Operator {
+    controller: Arc<Controller>,
+    canaries: Canaries,
     stop: tokio::sync::watch::Sender<bool>,
     task: JoinHandle<()>,
     /// Of its own, so that everything it has started can be ended with it.
@@ -127,21 +132,30 @@ pub struct Operator {
 }
 
 impl Operator {
-    fn start(kubernetes: &'static Kubernetes, options: Options) -> Self {
+    fn start(kubernetes: &'static Kubernetes, options: Options, canaries: Canaries) -> Self {
         let (stop, mut stopped) = tokio::sync::watch::channel(false);
+        let of_threads = canaries.clone();
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
+            .on_thread_start(move || of_threads.watch_thread())
             .build()
             .expect("there are threads");
-        let task = runtime.spawn(async move {
+        let controller = {
+            let _entered = runtime.enter();
             let client = kubernetes.client(User::Operator);
+            Arc::new(Controller::new(client, options))
+        };
+        let running = controller.clone();
+        let task = runtime.spawn(async move {
             let stopped = async move {
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             };
-            controller::run(client, options, stopped).await;
+            running.run(stopped).await;
         });
         Self {
+            controller,
+            canaries,
             stop,
             task,
             runtime: Some(runtime),
@@ -164,6 +178,8 @@ impl Operator {
 
 impl Drop for Operator {
     fn drop(&mut self) {
+        self.canaries
+            .search("the metrics", self.controller.metrics());
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
@@ -182,6 +198,8 @@ pub struct Test {
     pub simulator: Option<Simulator>,
     /// The authentik, asked directly.
     pub authentik: Authentik,
+    /// The secrets that nothing may show.
+    pub canaries: Canaries,
     kubernetes: &'static Kubernetes,
     operator: tokio::sync::Mutex<Option<Operator>>,
 }
@@ -223,10 +241,16 @@ pub async fn alone(body: impl AsyncFnOnce(&Test)) {
 async fn run(kubernetes: &'static Kubernetes, version: Version, body: impl AsyncFnOnce(&Test)) {
     let test = Test::new(kubernetes, version).await;
     let outcome = AssertUnwindSafe(body(&test)).catch_unwind().await;
+    let canaries = test.canaries.clone();
     test.clean_up(outcome.is_err()).await;
+    let found = canaries.found();
     if let Err(panic) = outcome {
+        eprintln!("secrets that show: {found:#?}");
         std::panic::resume_unwind(panic);
     }
+    assert!(found.is_empty(), "secrets show: {found:#?}");
+    let panics = canaries.take_panics();
+    assert!(panics.is_empty(), "the operator panicked: {panics:#?}");
 }
 
 /// Makes one test a version out of `async fn name(test: &Test)`.
@@ -286,17 +310,6 @@ async fn grant(kube: &Client, rules: &[PolicyRule]) {
     applied.expect("the role is accepted");
 }
 
-fn log() {
-    static LOG: Once = Once::new();
-    LOG.call_once(|| {
-        let filter = std::env::var("LOG").unwrap_or_else(|_| "off".to_owned());
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
-            .with_test_writer()
-            .init();
-    });
-}
-
 /// The real authentik to test against, if there is one.
 fn real_authentik() -> Option<(String, String)> {
     Some((
@@ -307,7 +320,6 @@ fn real_authentik() -> Option<(String, String)> {
 
 impl Test {
     async fn new(kubernetes: &'static Kubernetes, version: Version) -> Self {
-        log();
         let kube = kubernetes.client(User::Admin);
         let namespace = kubernetes
             .namespace("test")
@@ -322,6 +334,8 @@ impl Test {
             }
         };
         let gateway = Gateway::in_front_of(&url).launch().await;
+        let canaries = Canaries::default();
+        canaries.add(&token);
         let test = Self {
             namespace,
             kube,
@@ -332,6 +346,7 @@ impl Test {
                 url: url.trim_end_matches('/').to_owned(),
                 token,
             },
+            canaries,
             kubernetes,
             operator: tokio::sync::Mutex::default(),
         };
@@ -355,7 +370,7 @@ impl Test {
 
     /// One more operator beside the first.
     pub fn spawn_operator(&self) -> Operator {
-        Operator::start(self.kubernetes, self.options())
+        Operator::start(self.kubernetes, self.options(), self.canaries.clone())
     }
 
     /// Replaces the operator by one that does not watch Secrets, nor may. Only in a test that is [`alone`].
@@ -374,7 +389,8 @@ impl Test {
             watch_secrets: false,
             ..self.options()
         };
-        *self.operator.lock().await = Some(Operator::start(self.kubernetes, options));
+        let operator = Operator::start(self.kubernetes, options, self.canaries.clone());
+        *self.operator.lock().await = Some(operator);
     }
 
     fn options(&self) -> Options {
@@ -472,8 +488,16 @@ impl Test {
         self.apply(VALIDATE, name, spec).await;
     }
 
-    /// A Secret with this data.
+    /// A value for a Secret, of this test alone, that can be told wherever it shows.
+    pub fn canary(&self, word: &str) -> String {
+        format!("{word}-canary-of-{}", self.namespace)
+    }
+
+    /// A Secret with this data. Nothing that the operator says may show it.
     pub async fn secret(&self, name: &str, data: Value) -> Secret {
+        for value in data.as_object().expect("data by key").values() {
+            self.canaries.add(text(value));
+        }
         let secrets: Api<Secret> = Api::namespaced(self.kube.clone(), &self.namespace);
         let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data});
         let params = PatchParams::apply("test").force();
@@ -707,7 +731,8 @@ impl Test {
 
     /// The least spec of a Duo stage, and the Secret that it names.
     pub async fn duo_spec(&self) -> Value {
-        self.secret("duo", json!({"secret": "s3cr3t"})).await;
+        self.secret("duo", json!({"secret": self.canary("s3cr3t")}))
+            .await;
         self.duo_spec_without_secret()
     }
 
@@ -798,10 +823,37 @@ impl Test {
         if let Some(operator) = self.operator.lock().await.take() {
             operator.kill();
         }
+        self.search_kubernetes().await;
         self.clean_cluster().await;
         if self.is_real() {
             self.clean_authentik().await;
         }
+    }
+
+    /// Searches the test's resources and their events for secrets.
+    async fn search_kubernetes(&self) {
+        let ours = ListParams::default().labels(&format!("test={}", self.namespace));
+        for kind in [
+            VALIDATE,
+            DUO,
+            "AuthentikConnection",
+            "ClusterAuthentikConnection",
+        ] {
+            let resources = self.api(kind).list(&ours).await;
+            for resource in resources.expect("resources are listed") {
+                self.search(&format!("a resource of kind {kind}"), &resource);
+            }
+        }
+        let events: Api<Event> = Api::namespaced(self.kube.clone(), &self.namespace);
+        let events = events.list(&ListParams::default()).await;
+        for event in events.expect("events are listed") {
+            self.search("an event", &event);
+        }
+    }
+
+    fn search(&self, place: &str, object: &impl Serialize) {
+        let text = serde_json::to_string(object).expect("objects are JSON");
+        self.canaries.search(place, text);
     }
 
     /// Objects outside namespaces would be seen by the operators of other tests.

@@ -36,7 +36,8 @@ async fn creates_a_validation_stage(test: &Test) {
 
 async fn nothing_changed_nothing_written(test: &Test) {
     test.connect_with(json!({"resyncInterval": "1s"})).await;
-    test.secret("duo", json!({"secret": "s3cr3t"})).await;
+    test.secret("duo", json!({"secret": test.canary("s3cr3t")}))
+        .await;
     test.apply("AuthenticatorValidateStage", "mfa", json!({"name": test.name("mfa"), "deviceClasses": ["totp", "static"], "lastAuthThreshold": "minutes=60"})).await;
     test.apply(
         "DuoStage",

@@ -1,6 +1,7 @@
 //! The operator against a real kube-apiserver and an authentik: the simulator, or the server that
 //! `AUTHENTIK_URL` and `AUTHENTIK_TOKEN` name.
 
+mod canaries;
 mod harness;
 mod program;
 

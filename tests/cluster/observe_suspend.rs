@@ -121,7 +121,8 @@ async fn observing_shows_no_secret() {
         let other = json!({"managementPolicy": "Observe", "clientId": "OTHER"});
         test.apply(DUO, "duo", with(spec, other)).await;
         test.reason(DUO, "duo", "Drifted").await;
-        test.secret("duo", json!({"secret": "two"})).await;
+        test.secret("duo", json!({"secret": test.canary("two")}))
+            .await;
         let expected = [
             ("clientId", "\"OTHER\"", "\"DIXXXXXXXXXXXXXXXXXX\""),
             ("clientSecret", "<secret>", "<secret>"),

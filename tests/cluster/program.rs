@@ -38,9 +38,11 @@ impl Program {
             .expect("the program starts");
         let mut lines = BufReader::new(child.stderr.take().expect("it is piped")).lines();
         let (sender, log) = watch::channel(Vec::new());
+        let canaries = test.canaries.clone();
         // Read all the time: a full pipe would hold it up.
         let reader = tokio::spawn(async move {
             while let Some(line) = lines.next_line().await.expect("the log is text") {
+                canaries.search("the program's log", &line);
                 sender.send_modify(|log| log.push(line));
             }
         });
@@ -71,24 +73,30 @@ impl Program {
     /// Kills it and waits until it is gone; returns all that it has logged, a line each.
     pub async fn kill(mut self) -> Vec<String> {
         self.child.kill().await.expect("it is killed");
+        self.all().await
+    }
+
+    /// Waits until it ends by itself.
+    pub async fn ends(mut self) -> ExitStatus {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        self.all().await;
+        ended.expect("it ends").expect("it can be awaited")
+    }
+
+    async fn all(self) -> Vec<String> {
         self.reader.await.expect("the log is read to its end");
         self.log.borrow().clone()
     }
 
-    /// Waits until it ends by itself.
-    pub async fn ends(&mut self) -> ExitStatus {
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
-        ended.expect("it ends").expect("it can be awaited")
-    }
-
-    /// Asks it to end and waits until it has.
-    pub async fn terminate(mut self) {
+    /// Asks it to end and waits until it has; returns all that it has logged, a line each.
+    pub async fn terminate(mut self) -> Vec<String> {
         let pid = self.child.id().expect("it runs").to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
         assert!(sent.expect("there is a kill command").success());
         let ended = tokio::time::timeout(GRACE, self.child.wait()).await;
         let status = ended.expect("it ends in time").expect("it can be awaited");
         assert!(status.success(), "{status}");
+        self.all().await
     }
 }
 

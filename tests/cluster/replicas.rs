@@ -1,6 +1,6 @@
 //! Several replicas of the program: one works, the others stand by; and what each tells of itself over HTTP.
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
@@ -8,13 +8,12 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::wait::await_condition,
 };
-use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader},
-    process::{Child, Command},
-};
+use serde_json::json;
 
-use crate::harness::{GRACE, PATIENCE, Test, VALIDATE, test};
+use crate::{
+    harness::{PATIENCE, Test, VALIDATE, test, text},
+    program::Program,
+};
 
 const LEASE: &str = "authentik-stage-operator";
 
@@ -22,54 +21,19 @@ const LEASE: &str = "authentik-stage-operator";
 struct Replica {
     name: &'static str,
     address: String,
-    child: Child,
+    program: Program,
 }
 
 impl Replica {
     async fn start(test: &Test, name: &'static str) -> Self {
-        let namespace = test.namespace.as_str();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"))
-            .args([
-                "run",
-                "--namespaces",
-                namespace,
-                "--lease-namespace",
-                namespace,
-            ])
-            .args([
-                "--listen",
-                "127.0.0.1:0",
-                "--identity",
-                name,
-                "--log-format",
-                "json",
-            ])
-            .env_clear()
-            .env("KUBECONFIG", test.kubeconfig())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the program starts");
-        let log = child.stderr.take().expect("it is piped");
-        let mut log = BufReader::new(log).lines();
-        let address = loop {
-            let line = log
-                .next_line()
-                .await
-                .expect("the log is text")
-                .expect("it goes on");
-            let event: Value = serde_json::from_str(&line).expect("it is JSON");
-            if let Some(address) = event["fields"]["address"].as_str() {
-                break address.to_owned();
-            }
-        };
-        // Read all the time: a full pipe would hold it up.
-        tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
+        let lease = ["--lease-namespace", &test.namespace, "--identity", name];
+        let args = [&lease[..], &["--listen", "127.0.0.1:0"]].concat();
+        let program = Program::start(test, &args, &[]);
+        let listens = program.logs("serving health and metrics").await;
         Self {
             name,
-            address,
-            child,
+            address: text(&listens["address"]).to_owned(),
+            program,
         }
     }
 
@@ -85,16 +49,6 @@ impl Replica {
         self.page("/metrics")
             .await
             .is_some_and(|(_, text)| text.lines().any(|other| other == line))
-    }
-
-    /// Asks it to end and waits until it has.
-    async fn terminate(mut self) {
-        let pid = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
-        assert!(sent.expect("there is a kill command").success());
-        let ended = tokio::time::timeout(GRACE, self.child.wait()).await;
-        let status = ended.expect("it ends in time").expect("it can be awaited");
-        assert!(status.success(), "{status}");
     }
 }
 
@@ -151,11 +105,11 @@ async fn apply(test: &Test, name: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_takes_over_from_a_leader_that_is_killed() {
     test(async |test| {
-        let (mut first, second) = two(test).await;
+        let (first, second) = two(test).await;
         test.connect().await;
         apply(test, "before").await;
         test.in_sync(VALIDATE, "before").await;
-        first.child.kill().await.expect("it is killed");
+        first.program.kill().await;
         apply(test, "after").await;
         test.in_sync(VALIDATE, "after").await;
         leads(test, second.name, PATIENCE).await;
@@ -173,7 +127,7 @@ async fn a_standby_takes_over_from_a_leader_that_is_killed() {
 async fn a_leader_that_is_asked_to_end_hands_over_at_once() {
     test(async |test| {
         let (first, second) = two(test).await;
-        first.terminate().await;
+        first.program.terminate().await;
         // Well before the Lease would expire.
         leads(test, second.name, Duration::from_secs(5)).await;
     })
@@ -184,15 +138,14 @@ async fn a_leader_that_is_asked_to_end_hands_over_at_once() {
 async fn a_leader_that_loses_its_lease_ends() {
     test(async |test| {
         test.take_operator().await.stop().await;
-        let mut replica = Replica::start(test, "first").await;
+        let replica = Replica::start(test, "first").await;
         leads(test, replica.name, PATIENCE).await;
         let stolen = json!({"spec": {"holderIdentity": "another"}});
         let stolen = leases(test)
             .patch(LEASE, &PatchParams::default(), &Patch::Merge(stolen))
             .await;
         assert_eq!(stolen.expect("the Lease is patched").name_any(), LEASE);
-        let ended = tokio::time::timeout(PATIENCE, replica.child.wait()).await;
-        let status = ended.expect("it ends").expect("it can be awaited");
+        let status = replica.program.ends().await;
         assert!(
             !status.success(),
             "Kubernetes has to see that it did not end by order"
@@ -218,6 +171,8 @@ async fn replicas_tell_how_they_are() {
             assert!(first.metric(&line).await, "{line} is not in\n{:?}", first.page("/metrics").await);
         }
         assert!(second.metric("authentik_operator_leader 0").await);
+        let (_, metrics) = first.page("/metrics").await.expect("it listens");
+        test.canaries.search("the metrics", metrics);
         assert_eq!(second.page("/livez").await, Some((200, "ok\n".to_owned())));
 
         let stage = test.authentik.stage("validate", &test.name("mfa")).await.expect("the stage is there");

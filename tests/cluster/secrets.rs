@@ -1,27 +1,20 @@
 //! Write-only fields: when they are sent, what is remembered of them, and that their values show nowhere.
 
-use std::{
-    io::Read,
-    process::{Child, Command, Stdio},
-    thread::JoinHandle,
-};
-
 use authentik_stage_operator::api::conditions;
-use devkit::{
-    gateway::{Fault, FaultKind},
-    kubernetes::{Kubernetes, User},
-};
-use k8s_openapi::api::{core::v1::Secret, events::v1::Event};
+use devkit::gateway::{Fault, FaultKind};
+use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
-    api::{ListParams, Patch, PatchParams},
+    api::{Patch, PatchParams},
     core::DynamicObject,
 };
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{DUO, Test, alone, collection, is_true, message, patch, test, text, with},
+    connections::{other_namespace, secret_in},
+    harness::{DUO, Test, VALIDATE, alone, collection, is_true, message, patch, test, text, with},
     on_every_version,
+    program::Program,
 };
 
 on_every_version!(
@@ -30,10 +23,11 @@ on_every_version!(
     both_secrets_can_come_from_one_secret,
 );
 
-/// A Duo stage in sync whose client secret is `one`; the requests up to then are forgotten.
+/// A Duo stage in sync whose client secret is the canary `one`; the requests up to then are forgotten.
 async fn in_sync(test: &Test) -> DynamicObject {
     test.connect().await;
-    test.secret("duo", json!({"secret": "one"})).await;
+    test.secret("duo", json!({"secret": test.canary("one")}))
+        .await;
     test.apply(DUO, "duo", test.duo_spec_without_secret()).await;
     let resource = test.in_sync(DUO, "duo").await;
     test.gateway.clear();
@@ -80,9 +74,10 @@ async fn a_missing_secret_is_waited_for() {
             "{message}"
         );
         assert_eq!(test.written(), []);
-        test.secret("duo", json!({"secret": "one"})).await;
+        test.secret("duo", json!({"secret": test.canary("one")}))
+            .await;
         test.in_sync(DUO, "duo").await;
-        assert_eq!(test.written()[0].2["client_secret"], "one");
+        assert_eq!(test.written()[0].2["client_secret"], test.canary("one"));
     })
     .await;
 }
@@ -92,7 +87,10 @@ async fn a_secret_without_a_value_is_waited_for() {
     test(async |test| {
         test.connect().await;
         for (data, what) in [
-            (json!({"other": "one"}), "has no key \"secret\""),
+            (
+                json!({"other": test.canary("one")}),
+                "has no key \"secret\"",
+            ),
             (json!({"secret": ""}), "holds nothing in the key \"secret\""),
             (
                 json!({"secret": " \n"}),
@@ -104,9 +102,10 @@ async fn a_secret_without_a_value_is_waited_for() {
             let message = secret_not_found(test).await;
             assert!(message.contains(what), "{message}");
             assert_eq!(test.written(), []);
-            test.secret("duo", json!({"secret": "one"})).await;
+            test.secret("duo", json!({"secret": test.canary("one")}))
+                .await;
             test.in_sync(DUO, "duo").await;
-            assert_eq!(test.written()[0].2["client_secret"], "one");
+            assert_eq!(test.written()[0].2["client_secret"], test.canary("one"));
             test.delete(DUO, "duo").await;
             test.gone(DUO, "duo").await;
             let stage = test.authentik.stage("duo", &test.name("duo")).await;
@@ -121,11 +120,13 @@ async fn a_secret_without_a_value_is_waited_for() {
 
 async fn a_changed_secret_is_sent_at_once(test: &Test) {
     in_sync(test).await;
-    let secret = test.secret("duo", json!({"secret": "two"})).await;
+    let secret = test
+        .secret("duo", json!({"secret": test.canary("two")}))
+        .await;
     sent_from(test, &secret).await;
     assert_eq!(
         test.written(),
-        [patch(DUO, json!({"client_secret": "two"}))]
+        [patch(DUO, json!({"client_secret": test.canary("two")}))]
     );
     let resource = test.in_sync(DUO, "duo").await;
     let change = &resource.data["status"]["lastChange"];
@@ -138,15 +139,20 @@ async fn without_a_watch_secrets_are_looked_at_when_asked_and_with_each_resync()
     alone(async |test| {
         test.without_watch_of_secrets().await;
         in_sync(test).await;
-        let secret = test.secret("duo", json!({"secret": "two"})).await;
+        let secret = test
+            .secret("duo", json!({"secret": test.canary("two")}))
+            .await;
         test.request_reconcile(DUO, "duo", "now").await;
         sent_from(test, &secret).await;
 
         test.connect_with(json!({"resyncInterval": "1s"})).await;
         test.resyncs(2).await;
-        let secret = test.secret("duo", json!({"secret": "three"})).await;
+        let secret = test
+            .secret("duo", json!({"secret": test.canary("three")}))
+            .await;
         sent_from(test, &secret).await;
-        let sent = ["two", "three"].map(|value| patch(DUO, json!({"client_secret": value})));
+        let sent =
+            ["two", "three"].map(|value| patch(DUO, json!({"client_secret": test.canary(value)})));
         assert_eq!(test.written(), sent);
     })
     .await;
@@ -163,7 +169,7 @@ async fn a_secret_that_was_only_touched_is_sent_again() {
         sent_from(test, &secret.expect("the Secret is touched")).await;
         assert_eq!(
             test.written(),
-            [patch(DUO, json!({"client_secret": "one"}))]
+            [patch(DUO, json!({"client_secret": test.canary("one")}))]
         );
     })
     .await;
@@ -173,15 +179,19 @@ async fn a_secret_that_was_only_touched_is_sent_again() {
 async fn another_secret_or_key_is_sent_at_once() {
     test(async |test| {
         in_sync(test).await;
-        test.secret("other", json!({"secret": "two", "third": "three"}))
-            .await;
+        test.secret(
+            "other",
+            json!({"secret": test.canary("two"), "third": test.canary("three")}),
+        )
+        .await;
         for (name, key) in [("other", "secret"), ("other", "third")] {
             let source = json!({"clientSecret": {"secretKeyRef": {"name": name, "key": key}}});
             test.apply(DUO, "duo", with(test.duo_spec_without_secret(), source))
                 .await;
             test.in_sync(DUO, "duo").await;
         }
-        let sent = ["two", "three"].map(|value| patch(DUO, json!({"client_secret": value})));
+        let sent =
+            ["two", "three"].map(|value| patch(DUO, json!({"client_secret": test.canary(value)})));
         assert_eq!(test.written(), sent);
     })
     .await;
@@ -191,11 +201,16 @@ async fn another_secret_or_key_is_sent_at_once() {
 async fn the_line_break_at_the_end_of_a_secret_is_not_sent() {
     test(async |test| {
         in_sync(test).await;
-        let secret = test.secret("duo", json!({"secret": "two\n"})).await;
+        let secret = test
+            .secret(
+                "duo",
+                json!({"secret": format!("{}\n", test.canary("two"))}),
+            )
+            .await;
         sent_from(test, &secret).await;
         assert_eq!(
             test.written(),
-            [patch(DUO, json!({"client_secret": "two"}))]
+            [patch(DUO, json!({"client_secret": test.canary("two")}))]
         );
     })
     .await;
@@ -208,13 +223,15 @@ async fn a_secret_that_is_deleted_is_missed_and_nothing_is_written() {
         test.delete_secret("duo").await;
         secret_not_found(test).await;
         // The same data in a new Secret: a new uid, so it is sent.
-        let secret = test.secret("duo", json!({"secret": "one"})).await;
+        let secret = test
+            .secret("duo", json!({"secret": test.canary("one")}))
+            .await;
         assert_eq!(test.written(), []);
         sent_from(test, &secret).await;
         test.in_sync(DUO, "duo").await;
         assert_eq!(
             test.written(),
-            [patch(DUO, json!({"client_secret": "one"}))]
+            [patch(DUO, json!({"client_secret": test.canary("one")}))]
         );
     })
     .await;
@@ -222,8 +239,11 @@ async fn a_secret_that_is_deleted_is_missed_and_nothing_is_written() {
 
 async fn both_secrets_can_come_from_one_secret(test: &Test) {
     test.connect().await;
-    test.secret("duo", json!({"secret": "one", "admin": "two"}))
-        .await;
+    test.secret(
+        "duo",
+        json!({"secret": test.canary("one"), "admin": test.canary("two")}),
+    )
+    .await;
     let admin = json!({"adminSecretKey": {"secretKeyRef": {"name": "duo", "key": "admin"}}});
     test.apply(DUO, "duo", with(test.duo_spec_without_secret(), admin))
         .await;
@@ -231,20 +251,23 @@ async fn both_secrets_can_come_from_one_secret(test: &Test) {
     let body = &test.written()[0].2;
     assert_eq!(
         (&body["client_secret"], &body["admin_secret_key"]),
-        (&json!("one"), &json!("two"))
+        (&json!(test.canary("one")), &json!(test.canary("two")))
     );
     test.gateway.clear();
-    let secret = json!({"secret": "three", "admin": "four"});
+    let secret = json!({"secret": test.canary("three"), "admin": test.canary("four")});
     let secret = test.secret("duo", secret).await;
     sent_from(test, &secret).await;
-    let both = json!({"client_secret": "three", "admin_secret_key": "four"});
+    let both =
+        json!({"client_secret": test.canary("three"), "admin_secret_key": test.canary("four")});
     assert_eq!(test.written(), [patch(DUO, both)]);
 }
 
 async fn an_admin_secret_is_set_left_alone_and_emptied(test: &Test) {
     test.connect().await;
-    test.secret("duo", json!({"secret": "one"})).await;
-    test.secret("admin", json!({"key": "two"})).await;
+    test.secret("duo", json!({"secret": test.canary("one")}))
+        .await;
+    test.secret("admin", json!({"key": test.canary("two")}))
+        .await;
     let unset = test.duo_spec_without_secret();
     let admin = json!({"secretKeyRef": {"name": "admin", "key": "key"}});
     let set = with(unset.clone(), json!({"adminSecretKey": admin}));
@@ -264,7 +287,7 @@ async fn an_admin_secret_is_set_left_alone_and_emptied(test: &Test) {
     test.in_sync(DUO, "duo").await;
     assert_eq!(
         test.written(),
-        [patch(DUO, json!({"admin_secret_key": "two"}))]
+        [patch(DUO, json!({"admin_secret_key": test.canary("two")}))]
     );
     test.gateway.clear();
 
@@ -280,58 +303,6 @@ async fn an_admin_secret_is_set_left_alone_and_emptied(test: &Test) {
         [patch(DUO, json!({"admin_secret_key": ""}))]
     );
 }
-
-/// The operator as people run it, with all that it logs.
-struct Process {
-    child: Child,
-    log: Option<JoinHandle<String>>,
-}
-
-impl Process {
-    fn start(namespace: &str) -> Self {
-        let kubeconfig = Kubernetes::shared().kubeconfig(User::Operator);
-        let mut child = Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"))
-            .args(["run", "--log", "trace", "--namespaces", namespace])
-            .env("KUBECONFIG", kubeconfig)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the operator starts");
-        let mut stderr = child.stderr.take().expect("it is piped");
-        let log = std::thread::spawn(move || {
-            let mut log = Vec::new();
-            stderr.read_to_end(&mut log).expect("the log is read");
-            String::from_utf8_lossy(&log).into_owned()
-        });
-        Self {
-            child,
-            log: Some(log),
-        }
-    }
-
-    /// Ends it; returns what it has logged.
-    fn log(mut self) -> String {
-        self.end();
-        let log = self.log.take().expect("it is taken once");
-        log.join().expect("the log is read to its end")
-    }
-
-    fn end(&mut self) {
-        // It may have ended by itself, which the log tells.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-const CLIENT_SECRET: &str = "canary-client-secret";
-const ADMIN_SECRET: &str = "canary-admin-secret";
 
 /// Lets a resource meet a server that repeats what it was sent.
 async fn meet(test: &Test, name: &str, answer: FaultKind, reason: &str) {
@@ -355,36 +326,16 @@ fn respond(status: u16, content_type: &str, body: String) -> FaultKind {
     }
 }
 
-/// Everything that Kubernetes shows of the test's resources and their events.
-async fn shown(test: &Test) -> String {
-    let resources = test.api(DUO).list(&ListParams::default()).await;
-    let connections = test
-        .api("AuthentikConnection")
-        .list(&ListParams::default())
-        .await;
-    let events: Api<Event> = Api::namespaced(test.kube.clone(), &test.namespace);
-    let events = events.list(&ListParams::default()).await;
-    [
-        serde_json::to_string(&resources.expect("resources are listed")),
-        serde_json::to_string(&connections.expect("connections are listed")),
-        serde_json::to_string(&events.expect("events are listed")),
-    ]
-    .map(|json| json.expect("objects are JSON"))
-    .concat()
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn no_secret_shows_in_logs_events_or_status() {
     test(async |test| {
         test.take_operator().await.stop().await;
-        let process = Process::start(&test.namespace);
+        let program = Program::start(test, &["--leader-election", "false"], &[]);
         test.connect().await;
-        test.secret(
-            "duo",
-            json!({"secret": CLIENT_SECRET, "admin": ADMIN_SECRET}),
-        )
-        .await;
-        let secrets = format!("{CLIENT_SECRET} {ADMIN_SECRET} {}", test.token());
+        let (client, admin) = (test.canary("client"), test.canary("admin"));
+        test.secret("duo", json!({"secret": client, "admin": admin}))
+            .await;
+        let secrets = format!("{client} {admin} {}", test.token());
         let html = "text/html";
         for (name, answer, reason) in [
             (
@@ -439,13 +390,15 @@ async fn no_secret_shows_in_logs_events_or_status() {
             meet(test, name, answer, reason).await;
         }
         // A changed Secret ends any wait, and this time the server takes it.
+        let other = test.canary("other");
         test.secret(
             "duo",
-            json!({"secret": CLIENT_SECRET, "admin": ADMIN_SECRET, "other": "new"}),
+            json!({"secret": client, "admin": admin, "other": other}),
         )
         .await;
         test.in_sync(DUO, "crash").await;
-        let (log, shown) = (process.log(), shown(test).await);
+        // What is said is searched in every test; here it is seen to be said.
+        let log = program.kill().await.concat();
         for line in [
             "asked authentik",
             "Rejected",
@@ -454,11 +407,53 @@ async fn no_secret_shows_in_logs_events_or_status() {
         ] {
             assert!(log.contains(line), "{line} is not logged");
         }
-        for secret in [CLIENT_SECRET, ADMIN_SECRET, test.token()] {
-            let line = log.lines().find(|line| line.contains(secret));
-            assert_eq!(line, None);
-            assert!(!shown.contains(secret), "{secret}: {shown}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_panic_shows_no_secret_and_stops_nothing_else() {
+    test(async |test| {
+        test.connect().await;
+        let spec = test.duo_spec().await;
+        test.canaries
+            .panic_with(&format!("{} and {}", test.canary("s3cr3t"), test.token()));
+        test.apply(DUO, "duo", spec).await;
+        test.validate("mfa", json!({})).await;
+        test.in_sync(VALIDATE, "mfa").await;
+        test.request_reconcile(DUO, "duo", "now").await;
+        test.in_sync(DUO, "duo").await;
+        let panics = test.canaries.take_panics();
+        assert_eq!(panics.len(), 1, "{panics:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_name_of_a_secret_leads_to_another_namespace() {
+    alone(async |test| {
+        // Without the watch a Secret is read by its name, whatever that is.
+        test.without_watch_of_secrets().await;
+        test.connect().await;
+        let elsewhere = other_namespace(test).await;
+        let value = test.canary("elsewhere");
+        secret_in(test, &elsewhere, &value).await;
+        for (name, secret) in [
+            ("path", format!("../../{elsewhere}/secrets/authentik")),
+            (
+                "encoded",
+                format!("..%2F..%2F{elsewhere}%2Fsecrets%2Fauthentik"),
+            ),
+            ("query", "authentik?pretty=true".to_owned()),
+            ("space", "no name".to_owned()),
+        ] {
+            let source = json!({"secretKeyRef": {"name": secret, "key": "token"}});
+            let fields = json!({"name": test.name(name), "clientSecret": source});
+            let spec = with(test.duo_spec_without_secret(), fields);
+            test.apply(DUO, name, spec).await;
+            test.reason(DUO, name, "SecretNotFound").await;
         }
+        assert_eq!(test.written(), []);
     })
     .await;
 }

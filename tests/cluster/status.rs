@@ -26,7 +26,7 @@ async fn a_try_that_fails_as_before_writes_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_probe_that_fails_as_before_writes_nothing() {
     test(async |test| {
-        test.secret("authentik", json!({"token": "wrong"})).await;
+        test.secret("authentik", json!({"token": test.canary("wrong")})).await;
         let spec = json!({"url": test.gateway.url(), "tokenSecretRef": {"name": "authentik", "key": "token"}});
         test.apply("AuthentikConnection", "default", spec).await;
         test.reason("AuthentikConnection", "default", "AccessDenied").await;
