@@ -6,6 +6,7 @@ mod harness;
 mod program;
 
 mod adoption;
+mod anything;
 mod argocd;
 mod connections;
 mod deletion;
