@@ -6,6 +6,9 @@ export RUST_TEST_THREADS ?= 6
 BIN := $(or $(CARGO_TARGET_DIR),target)/debug
 CHART := charts/authentik-stage-operator
 
+# How long each target is fuzzed.
+FUZZ_SECONDS ?= 20
+
 IMAGE ?= authentik-stage-operator:dev
 # The first whose engine answers.
 ENGINE ?= $(shell for engine in docker podman buildah; do $$engine info >/dev/null 2>&1 && echo $$engine && break; done)
@@ -50,6 +53,12 @@ test-cluster: ## test image and chart on the cluster of KUBECONFIG, which has to
 	dev/image/load $(ENGINE) $(SIMULATOR) $(LOAD_IMAGE)
 	cargo test --locked --test on_cluster -- --include-ignored --test-threads 1
 
+fuzz: ## feed each target of fuzz/ with nonsense for FUZZ_SECONDS; needs a nightly toolchain and a C++ compiler
+	@cargo +nightly --version >/dev/null || rustup toolchain install nightly --profile minimal
+	@command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	@for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) || exit; done
+
 image: ## build the image IMAGE for PLATFORM with docker, podman or buildah (or ENGINE)
 	@: $(or $(ENGINE),$(error docker, podman or buildah is needed to build an image))
 	dev/image/build $(notdir $(PLATFORM)) $(BUILD)/files
@@ -71,4 +80,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies
 	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependencies are not checked'; fi
 
-.PHONY: help demo test test-gitops test-authentik test-cluster image generate check
+.PHONY: help demo test test-gitops test-authentik test-cluster fuzz image generate check

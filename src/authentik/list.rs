@@ -14,7 +14,7 @@ const ATTEMPTS: usize = 3;
 const MAX_PAGES: u64 = 10_000;
 
 #[derive(Deserialize)]
-struct Page {
+pub(super) struct Page {
     pagination: Pagination,
     results: Vec<Value>,
 }
@@ -27,7 +27,7 @@ struct Pagination {
 }
 
 /// One reading of a list.
-struct Reading<T> {
+pub(super) struct Reading<T> {
     rows: Vec<T>,
     keys: HashSet<String>,
     /// How many rows the server counted with the first page, and with the latest.
@@ -35,7 +35,7 @@ struct Reading<T> {
 }
 
 /// What became of one page.
-enum Step {
+pub(super) enum Step {
     Next(u64),
     Done,
     /// Rows moved towards the beginning, so one may have been skipped.
@@ -75,11 +75,7 @@ impl Client {
         collection: Collection,
         filter: &[(&str, &str)],
     ) -> Result<Option<Vec<T>>, Error> {
-        let mut reading = Reading {
-            rows: Vec::new(),
-            keys: HashSet::new(),
-            counts: None,
-        };
+        let mut reading = Reading::new();
         let mut number = 1;
         loop {
             let page = match self.page(collection, filter, number).await {
@@ -112,7 +108,20 @@ impl Client {
 }
 
 impl<T: DeserializeOwned> Reading<T> {
-    fn take(&mut self, collection: Collection, number: u64, page: Page) -> Result<Step, Error> {
+    pub(super) fn new() -> Reading<T> {
+        Reading {
+            rows: Vec::new(),
+            keys: HashSet::new(),
+            counts: None,
+        }
+    }
+
+    pub(super) fn take(
+        &mut self,
+        collection: Collection,
+        number: u64,
+        page: Page,
+    ) -> Result<Step, Error> {
         let Pagination { next, count } = page.pagination;
         let (first, latest) = self.counts.unwrap_or((count, count));
         self.counts = Some((first, count));

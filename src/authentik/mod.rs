@@ -16,6 +16,8 @@
 
 mod config;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod list;
 mod redact;
 #[cfg(test)]

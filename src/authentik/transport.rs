@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use reqwest::{
-    Method, RequestBuilder, Response, StatusCode, Url,
+    Method, RequestBuilder, StatusCode, Url,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -180,7 +180,7 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(answer(&response, body))
+        Ok(answer(response.status(), response.headers(), body))
     }
 
     fn build(&self, request: &Request<'_>) -> RequestBuilder {
@@ -195,10 +195,9 @@ impl Transport {
     }
 }
 
-fn answer(response: &Response, body: Vec<u8>) -> Answer {
-    let headers = response.headers();
+pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> Answer {
     Answer {
-        status: response.status(),
+        status,
         retry_after: text(headers, &RETRY_AFTER).and_then(retry_after),
         location: text(headers, &LOCATION).map(str::to_owned),
         claims_json: text(headers, &CONTENT_TYPE).is_some_and(|kind| kind.contains("json")),
@@ -223,7 +222,7 @@ fn retry_after(value: &str) -> Option<Duration> {
 }
 
 /// A 2xx answer's content. After a write an answer that can't be read leaves open what became of it.
-fn decode<T: DeserializeOwned>(answer: &Answer, write: bool) -> Result<T, Error> {
+pub(super) fn decode<T: DeserializeOwned>(answer: &Answer, write: bool) -> Result<T, Error> {
     let status = answer.status.as_u16();
     let alien = |what| {
         let what = format!("answered {status} with {what}");

@@ -2,7 +2,7 @@
 
 pub mod bindings;
 mod compare;
-mod duration;
+pub mod duration;
 #[cfg(test)]
 mod tests;
 
