@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     bindings::{FLOWS, Wanted},
     failure::{Failure, Reason},
-    known::Known,
+    known::{Known, stage_name},
     server::Server,
     stage::Run,
 };
@@ -58,22 +58,34 @@ impl<K: StageKind> Run<K> {
         }
     }
 
+    /// Refuses while another stage holds the name, where it did at the last look: a write that is bound to be
+    /// refused is not sent again and again.
+    pub(super) async fn name_is_free(
+        &self,
+        server: &Server,
+        live: Option<&Live>,
+    ) -> Result<(), Failure> {
+        let name = stage_name(&*self.resource);
+        let was_held = self.before.ready_reason() == Reason::NameConflict.as_str();
+        if !was_held || live.is_some_and(|live| live.name == name) {
+            return Ok(());
+        }
+        match holder(server, &name).await? {
+            None => Ok(()),
+            held => Err(self.conflict(server, &name, held.as_ref())),
+        }
+    }
+
     /// Why authentik refuses the name.
     pub(super) async fn name_conflict(&self, server: &Server, name: &str) -> Failure {
-        let rows = match server.list(Collection::ALL_STAGES, &[("name", name)]).await {
-            Ok(rows) => rows,
-            Err(error) => return error.into(),
-        };
-        let text = |row: &Value, key: &str| {
-            row.get(key)
-                .and_then(Value::as_str)
-                .unwrap_or("?")
-                .to_owned()
-        };
-        let holder = rows.into_iter().find(|row| text(row, "name") == name);
-        let uuid = holder
-            .as_ref()
-            .and_then(|row| text(row, "pk").parse::<Uuid>().ok());
+        match holder(server, name).await {
+            Ok(holder) => self.conflict(server, name, holder.as_ref()),
+            Err(error) => error.into(),
+        }
+    }
+
+    fn conflict(&self, server: &Server, name: &str, holder: Option<&Value>) -> Failure {
+        let uuid = holder.and_then(|row| text(row, "pk").parse::<Uuid>().ok());
         let owner = self
             .ctx
             .resources
@@ -89,7 +101,7 @@ impl<K: StageKind> Run<K> {
         }
         let holder = holder.map_or_else(
             || "a stage that the token may not see".to_owned(),
-            |row| format!("the {} {}", text(&row, "verbose_name"), text(&row, "pk")),
+            |row| format!("the {} {}", text(row, "verbose_name"), text(row, "pk")),
         );
         Failure::new(
             Reason::NameConflict,
@@ -189,6 +201,18 @@ impl<K: StageKind> Run<K> {
         }
         Err(self.name_conflict(server, &desired.name).await)
     }
+}
+
+/// The stage of this name, of whatever kind, as far as the token may see it.
+async fn holder(server: &Server, name: &str) -> Result<Option<Value>, authentik::Error> {
+    let rows = server
+        .list(Collection::ALL_STAGES, &[("name", name)])
+        .await?;
+    Ok(rows.into_iter().find(|row| text(row, "name") == name))
+}
+
+fn text<'a>(row: &'a Value, key: &str) -> &'a str {
+    row.get(key).and_then(Value::as_str).unwrap_or("?")
 }
 
 /// `{"name": ["stage with this name already exists."]}`: names are unique across all kinds of stage.

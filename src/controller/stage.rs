@@ -168,6 +168,7 @@ impl<K: StageKind> Run<K> {
             return self.compare(&server, &desired, live, bindings.as_ref());
         }
         self.status.drift.clear();
+        self.name_is_free(&server, live.as_deref()).await?;
         self.finalize().await?;
         let live = match live {
             Some(live) => self.adopt(&server, &desired, live, bindings.as_ref())?,

@@ -338,6 +338,27 @@ async fn renaming_the_holder_away_frees_the_name_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_held_is_not_asked_for_in_vain() {
+    test(async |test| {
+        test.connect_with(json!({"resyncInterval": "1s"})).await;
+        apply(test, VALIDATE, "renamed", json!({})).await;
+        test.in_sync(VALIDATE, "renamed").await;
+        let held = text(&test.totp_stage("held").await).to_owned();
+        for name in ["renamed", "new"] {
+            apply_as(test, VALIDATE, name, "held", json!({})).await;
+            conflict(test, VALIDATE, name).await;
+        }
+        let before = test.written().len();
+        test.resyncs(3).await;
+        assert_eq!(test.written().len(), before, "{:?}", test.written());
+        test.delete(VALIDATE, "new").await;
+        test.authentik.delete(&format!("stages/all/{held}/")).await;
+        test.in_sync(VALIDATE, "renamed").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_swap_of_names_goes_on_through_a_third_name() {
     test(async |test| {
         test.connect().await;
