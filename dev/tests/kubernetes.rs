@@ -1,10 +1,13 @@
 //! The API server that tests and the demo run on keeps what it promises.
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use devkit::kubernetes::{Kubernetes, Options, User};
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::ResourceExt;
+use kube::api::{Api, DeleteParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent};
 use serde_json::json;
 
 fn config_map(name: &str) -> ConfigMap {
@@ -219,4 +222,28 @@ mod linux {
             .filter(|command_line| command_line.contains(&*directory.to_string_lossy()))
             .collect()
     }
+}
+
+#[tokio::test]
+async fn a_watch_goes_through_a_gateway_until_it_is_cut() {
+    let kubernetes = Kubernetes::shared();
+    let namespace = kubernetes.namespace("gateway").await.unwrap();
+    let (gateway, kubeconfig) = kubernetes.gateway(User::Admin).await.unwrap();
+    let config = kube::config::Kubeconfig::read_from(kubeconfig).unwrap();
+    let config = kube::Config::from_custom_kubeconfig(config, &Default::default()).await;
+    let client = kube::Client::try_from(config.unwrap()).unwrap();
+    let maps = Api::<ConfigMap>::namespaced(client, &namespace);
+    let version = maps.list(&Default::default()).await.unwrap();
+    let version = version.metadata.resource_version.unwrap();
+    let mut shown = pin!(maps.watch(&Default::default(), &version).await.unwrap());
+    maps.create(&PostParams::default(), &config_map("a"))
+        .await
+        .unwrap();
+    let first = shown.next().await.unwrap().unwrap();
+    assert!(matches!(first, WatchEvent::Added(map) if map.name_any() == "a"));
+    gateway.stop().await;
+    assert!(!matches!(shown.next().await, Some(Ok(_))));
+    maps.list(&Default::default()).await.unwrap_err();
+    gateway.start().await;
+    maps.list(&Default::default()).await.unwrap();
 }

@@ -49,9 +49,26 @@ impl Exchange {
     }
 }
 
+#[derive(Default)]
+struct Log {
+    exchanges: Vec<Exchange>,
+    /// Where the present audit begins.
+    begin: usize,
+}
+
+impl Log {
+    fn begin_anew(&mut self) {
+        self.begin = self.exchanges.len();
+    }
+
+    fn present(&self) -> &[Exchange] {
+        &self.exchanges[self.begin..]
+    }
+}
+
 /// The list of all exchanges. Whoever waits for one is woken by it.
 pub(super) struct Audit {
-    exchanges: Mutex<Vec<Exchange>>,
+    log: Mutex<Log>,
     changes: watch::Sender<u64>,
     last: std::sync::atomic::AtomicU64,
 }
@@ -59,23 +76,21 @@ pub(super) struct Audit {
 impl Audit {
     pub(super) fn new() -> Self {
         Self {
-            exchanges: Mutex::default(),
+            log: Mutex::default(),
             changes: watch::Sender::new(0),
             last: std::sync::atomic::AtomicU64::new(0),
         }
     }
 
-    fn exchanges(&self) -> MutexGuard<'_, Vec<Exchange>> {
-        self.exchanges
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn log(&self) -> MutexGuard<'_, Log> {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Notes a request that has arrived, and returns its number.
     pub(super) fn arrived(&self, mut exchange: Exchange) -> u64 {
         let n = self.last.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         exchange.n = n;
-        self.exchanges().push(exchange);
+        self.log().exchanges.push(exchange);
         self.changed();
         n
     }
@@ -83,7 +98,8 @@ impl Audit {
     /// Notes what the client got.
     pub(super) fn answered(&self, n: u64, status: u16, response: Option<Value>) {
         if let Some(exchange) = self
-            .exchanges()
+            .log()
+            .exchanges
             .iter_mut()
             .rev()
             .find(|exchange| exchange.n == n)
@@ -99,11 +115,15 @@ impl Audit {
     }
 
     pub(super) fn all(&self) -> Vec<Exchange> {
-        self.exchanges().clone()
+        self.log().present().to_vec()
+    }
+
+    pub(super) fn history(&self) -> Vec<Exchange> {
+        self.log().exchanges.clone()
     }
 
     pub(super) fn clear(&self) {
-        self.exchanges().clear();
+        self.log().begin_anew();
         self.changed();
     }
 
@@ -113,7 +133,7 @@ impl Audit {
         timeout: Duration,
     ) -> bool {
         let mut changes = self.changes.subscribe();
-        let satisfied = changes.wait_for(|_| predicate(&self.exchanges()));
+        let satisfied = changes.wait_for(|_| predicate(self.log().present()));
         tokio::time::timeout(timeout, satisfied)
             .await
             .is_ok_and(|outcome| outcome.is_ok())

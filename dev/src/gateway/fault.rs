@@ -11,6 +11,7 @@ pub struct Fault {
     method: Option<Method>,
     writes_only: bool,
     path: String,
+    passed: usize,
     times: Option<usize>,
     kind: FaultKind,
 }
@@ -46,8 +47,10 @@ pub enum FaultKind {
     HugeBody(usize),
     /// It is answered with 302 to this place, without effect.
     Redirect(String),
-    /// It is never answered; removing the fault closes the connection.
+    /// It never reaches the server and is never answered; removing the fault closes the connection.
     Hang,
+    /// It takes effect and is never answered; removing the fault closes the connection.
+    HangAfter,
     /// It is answered with this.
     Respond {
         /// The answer's status.
@@ -68,6 +71,7 @@ impl Fault {
             method: None,
             writes_only: false,
             path: String::new(),
+            passed: 0,
             times: None,
             kind,
         }
@@ -91,6 +95,13 @@ impl Fault {
     #[must_use]
     pub fn path(mut self, part: &str) -> Self {
         part.clone_into(&mut self.path);
+        self
+    }
+
+    /// Lets so many requests that it would strike pass first.
+    #[must_use]
+    pub fn after(mut self, passed: usize) -> Self {
+        self.passed = passed;
         self
     }
 
@@ -178,6 +189,10 @@ impl Faults {
         for injected in &mut self.injected().1 {
             let fault = &mut injected.fault;
             if !fault.matches(method, path) {
+                continue;
+            }
+            if fault.passed > 0 {
+                fault.passed -= 1;
                 continue;
             }
             match &fault.kind {

@@ -1,4 +1,5 @@
-//! A gateway in front of an authentik, simulated or real, through which tests send the operator.
+//! A gateway in front of an authentik, simulated or real, or of a kube-apiserver, through which tests send the
+//! operator.
 //!
 //! It writes down every request, breaks answers on demand, and can refuse connections, speak TLS
 //! with a private CA and stand under a path. What it does to a request is decided here, never by
@@ -29,6 +30,8 @@ pub struct Builder {
     prefix: String,
     tls: bool,
     record_bodies: bool,
+    streams: bool,
+    upstream_ca: Option<reqwest::Certificate>,
 }
 
 impl Builder {
@@ -53,6 +56,24 @@ impl Builder {
         self
     }
 
+    /// Passes answers on as they come, for servers that send some without end.
+    #[must_use]
+    pub fn streaming(mut self) -> Self {
+        self.streams = true;
+        self
+    }
+
+    /// Trusts this CA alone, in PEM, for the server behind.
+    ///
+    /// # Panics
+    /// If that is no certificate.
+    #[must_use]
+    pub fn trusting(mut self, ca_pem: &[u8]) -> Self {
+        let ca = reqwest::Certificate::from_pem(ca_pem);
+        self.upstream_ca = Some(ca.expect("a certificate in PEM"));
+        self
+    }
+
     /// Starts listening on a free port of the loopback interface.
     ///
     /// # Panics
@@ -62,16 +83,13 @@ impl Builder {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let tls = self.tls.then(tls::identity);
         let (acceptor, ca) = tls.map_or((None, None), |tls| (Some(tls.acceptor), Some(tls.ca_pem)));
-        let proxy = Arc::new(Proxy::new(
-            self.upstream,
-            self.prefix.clone(),
-            self.record_bodies,
-        ));
+        let prefix = self.prefix.clone();
+        let proxy = Arc::new(Proxy::new(self));
         let listener = Listener::bind(proxy.clone(), acceptor).await;
         Gateway {
             listener,
             proxy,
-            prefix: self.prefix,
+            prefix,
             ca,
         }
     }
@@ -93,6 +111,8 @@ impl Gateway {
             prefix: String::new(),
             tls: false,
             record_bodies: true,
+            streams: false,
+            upstream_ca: None,
         }
     }
 
@@ -140,7 +160,17 @@ impl Gateway {
         self.faults().clear();
     }
 
-    /// All requests so far, in the order of their arrival.
+    /// Waits until a request hangs, in [`FaultKind::HangAfter`] once it has taken effect. False when the time is
+    /// over first.
+    pub async fn hangs(&self, timeout: Duration) -> bool {
+        let mut hanging = self.proxy.hanging.subscribe();
+        let hangs = hanging.wait_for(|count| *count > 0);
+        tokio::time::timeout(timeout, hangs)
+            .await
+            .is_ok_and(|outcome| outcome.is_ok())
+    }
+
+    /// All requests since the last [`Self::clear`], in the order of their arrival.
     pub fn audit(&self) -> Vec<Exchange> {
         self.log().all()
     }
@@ -160,7 +190,12 @@ impl Gateway {
         self.audit().iter().filter(is).count()
     }
 
-    /// Forgets all requests, and the greatest number of them in flight.
+    /// All requests ever, also those before [`Self::clear`].
+    pub fn history(&self) -> Vec<Exchange> {
+        self.log().history()
+    }
+
+    /// Begins a new audit, and forgets the greatest number of them in flight.
     pub fn clear(&self) {
         self.log().clear();
         self.proxy.in_flight.reset();

@@ -1,5 +1,6 @@
 //! What happens to one request.
 
+use super::Builder;
 use super::audit::{Audit, Exchange};
 use super::fault::{FaultKind, Faults, Strike};
 use futures::stream::{self, StreamExt};
@@ -11,6 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::sync::watch;
 
 /// The end of a connection without an answer.
 #[derive(Debug)]
@@ -66,12 +68,31 @@ impl Drop for Entered<'_> {
     }
 }
 
+/// Counts a request for as long as it hangs, however that ends.
+struct Hanging<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Hanging<'a> {
+    fn enter(count: &'a watch::Sender<usize>) -> Self {
+        count.send_modify(|count| *count += 1);
+        Self(count)
+    }
+}
+
+impl Drop for Hanging<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
 /// Hands requests on to a server.
 pub(super) struct Proxy {
     upstream: String,
     prefix: String,
     record_bodies: bool,
+    streams: bool,
     client: reqwest::Client,
+    /// How many requests hang in a fault.
+    pub(super) hanging: watch::Sender<usize>,
     pub(super) audit: Audit,
     pub(super) faults: Faults,
     pub(super) in_flight: InFlight,
@@ -94,13 +115,19 @@ struct Upstream {
 }
 
 impl Proxy {
-    pub(super) fn new(upstream: String, prefix: String, record_bodies: bool) -> Self {
+    pub(super) fn new(builder: Builder) -> Self {
         let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let client = match builder.upstream_ca {
+            None => client,
+            Some(ca) => client.tls_certs_only([ca]),
+        };
         Self {
-            upstream,
-            prefix,
-            record_bodies,
+            upstream: builder.upstream,
+            prefix: builder.prefix,
+            record_bodies: builder.record_bodies,
+            streams: builder.streams,
             client: client.build().expect("a client from constant settings"),
+            hanging: watch::Sender::new(0),
             audit: Audit::new(),
             faults: Faults::default(),
             in_flight: InFlight::default(),
@@ -168,6 +195,9 @@ impl Proxy {
 
     /// Answers with what the server answers.
     async fn pass(&self, n: u64, received: &Received) -> Answer {
+        if self.streams {
+            return self.stream(n, received).await;
+        }
         let Some(upstream) = self.forward(received).await else {
             return self.answer(n, 502, HTML, "no answer from behind");
         };
@@ -176,8 +206,47 @@ impl Proxy {
         Ok(upstream.with(full(upstream.body.clone())))
     }
 
-    /// Sends the request to the server; `None` if it does not answer.
+    /// Answers with what the server answers, as it comes.
+    async fn stream(&self, n: u64, received: &Received) -> Answer {
+        let upstream = self.send(received).await.ok_or(Cut)?;
+        let (status, mut headers) = (upstream.status(), upstream.headers().clone());
+        for name in HOP_BY_HOP {
+            headers.remove(name);
+        }
+        self.audit.answered(n, status.as_u16(), None);
+        let frames = stream::try_unfold(upstream, |mut upstream| async {
+            let chunk = upstream.chunk().await.map_err(|_| Cut)?;
+            Ok(chunk.map(|chunk| (Frame::data(chunk), upstream)))
+        });
+        let head = Upstream {
+            status,
+            headers,
+            body: Bytes::new(),
+        };
+        Ok(head.with(BodyExt::boxed(StreamBody::new(frames))))
+    }
+
+    /// Sends the request to the server and reads the whole answer; `None` if there is none. Of an answer that may have
+    /// no end only the head is read.
     async fn forward(&self, received: &Received) -> Option<Upstream> {
+        let response = self.send(received).await?;
+        let (status, mut headers) = (response.status(), response.headers().clone());
+        let body = if self.streams {
+            Bytes::new()
+        } else {
+            response.bytes().await.ok()?
+        };
+        for name in HOP_BY_HOP {
+            headers.remove(name);
+        }
+        Some(Upstream {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    async fn send(&self, received: &Received) -> Option<reqwest::Response> {
         let url = format!("{}{}", self.upstream, received.target);
         let mut headers = received.headers.clone();
         for name in HOP_BY_HOP {
@@ -187,17 +256,7 @@ impl Proxy {
             .client
             .request(received.method.clone(), url)
             .headers(headers);
-        let response = request.body(received.body.clone()).send().await.ok()?;
-        let (status, mut headers) = (response.status(), response.headers().clone());
-        let body = response.bytes().await.ok()?;
-        for name in HOP_BY_HOP {
-            headers.remove(name);
-        }
-        Some(Upstream {
-            status,
-            headers,
-            body,
-        })
+        request.body(received.body.clone()).send().await.ok()
     }
 
     /// Answers as a fault has it, after the server has done its work where the fault lets it.
@@ -214,7 +273,8 @@ impl Proxy {
             None
         };
         match (kind, upstream) {
-            (FaultKind::Hang, _) => {
+            (FaultKind::Hang | FaultKind::HangAfter, _) => {
+                let _hanging = Hanging::enter(&self.hanging);
                 strike.removed().await;
                 Err(Cut)
             }
@@ -288,7 +348,7 @@ impl FaultKind {
     /// Whether the server does its work first.
     fn takes_effect(&self) -> bool {
         match self {
-            Self::CutAfter | Self::MalformedBody | Self::TruncatedBody => true,
+            Self::CutAfter | Self::HangAfter | Self::MalformedBody | Self::TruncatedBody => true,
             Self::InternalError { effect } => *effect,
             Self::Respond { forward, .. } => *forward,
             _ => false,

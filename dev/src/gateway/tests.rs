@@ -301,3 +301,22 @@ async fn tls_and_a_path_are_for_the_client_alone() {
         404
     );
 }
+
+#[tokio::test]
+async fn the_third_request_hangs_after_it_took_effect() {
+    let bench = Bench::new().await;
+    let third = Fault::new(FaultKind::HangAfter).after(2).times(1);
+    bench.gateway.inject(third);
+    bench.post("one").await.expect("an answer");
+    bench.post("two").await.expect("an answer");
+    let end = async {
+        assert!(bench.gateway.hangs(SOON).await);
+        assert!(bench.exists("three").await);
+        bench.gateway.clear_faults();
+    };
+    let (answer, ()) = tokio::join!(bench.post("three"), end);
+    assert!(answer.is_err());
+    bench.gateway.clear();
+    assert_eq!(bench.gateway.audit(), []);
+    assert_eq!(bench.gateway.history().len(), 3);
+}

@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, ObjectMeta, PostParams};
 
+use crate::gateway::Gateway;
+
 pub use audit::AuditedWrite;
 pub use binaries::Binaries;
 pub use error::{Error, Result};
@@ -139,6 +141,21 @@ impl Kubernetes {
     /// The path of a kubeconfig file that acts as `user`.
     pub fn kubeconfig(&self, user: User) -> PathBuf {
         self.state.kubeconfig(user)
+    }
+
+    /// A gateway in front of the API server, and the path of a kubeconfig file that acts as `user` through it.
+    ///
+    /// # Errors
+    ///
+    /// When a file cannot be read or written.
+    pub async fn gateway(&self, user: User) -> Result<(Gateway, PathBuf)> {
+        let gateway = Gateway::in_front_of(&self.state.apiserver_url())
+            .trusting(&self.state.ca_pem()?)
+            .streaming()
+            .launch()
+            .await;
+        let kubeconfig = self.state.write_kubeconfig(user, gateway.address())?;
+        Ok((gateway, kubeconfig))
     }
 
     /// Creates a namespace with a new name that starts with `prefix`, and returns the name.

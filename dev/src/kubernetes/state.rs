@@ -1,7 +1,7 @@
 //! The files and addresses of one API server.
 use std::fmt;
 use std::fs;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
 use rcgen::{
@@ -88,7 +88,8 @@ impl State {
             User::ALL.map(|user| state.token_line(user)).concat(),
         )?;
         for user in User::ALL {
-            state.write(&kubeconfig_name(user), state.render_kubeconfig(user))?;
+            let kubeconfig = state.render_kubeconfig(user, &state.apiserver_url());
+            state.write(&kubeconfig_name(user), kubeconfig)?;
         }
         Ok(state)
     }
@@ -114,7 +115,7 @@ impl State {
         format!("http://127.0.0.1:{}", self.etcd_port)
     }
 
-    fn apiserver_url(&self) -> String {
+    pub(super) fn apiserver_url(&self) -> String {
         format!("https://127.0.0.1:{}", self.apiserver_port)
     }
 
@@ -135,10 +136,26 @@ impl State {
         format!("{},{name},{name}{}\n", self.token(user), user.groups())
     }
 
+    /// The authority that signed the API server's certificate, in PEM.
+    pub(super) fn ca_pem(&self) -> Result<Vec<u8>> {
+        let path = self.file("ca.crt");
+        fs::read(&path).map_err(Error::io("read", &path))
+    }
+
+    /// Writes a kubeconfig file that acts as `user` through the server at this address; returns its path.
+    pub(super) fn write_kubeconfig(&self, user: User, address: SocketAddr) -> Result<PathBuf> {
+        let name = format!("{}-{}.kubeconfig", user.name(), address.port());
+        self.write(
+            &name,
+            self.render_kubeconfig(user, &format!("http://{address}")),
+        )?;
+        Ok(self.file(&name))
+    }
+
     // JSON is YAML, which is what readers of kubeconfig files expect.
-    fn render_kubeconfig(&self, user: User) -> String {
+    fn render_kubeconfig(&self, user: User, server: &str) -> String {
         let cluster = json!({
-            "server": self.apiserver_url(),
+            "server": server,
             "certificate-authority": self.file("ca.crt"),
         });
         json!({
