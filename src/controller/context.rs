@@ -20,7 +20,11 @@ use super::{
     retry::Retries,
     secrets::{Secrets, Watched},
 };
-use crate::{ops::metrics::Metrics, stages::ResourceId};
+use crate::{
+    ops::metrics::Metrics,
+    plan::{self, Desired, Live},
+    stages::{ResourceId, StageKind},
+};
 
 /// Anything that is reconciled.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
@@ -39,6 +43,22 @@ pub type Key = (String, String);
 
 /// A value that authentik took and did not keep: field, wanted, found.
 pub type Ignored = Vec<(&'static str, Value, Value)>;
+
+/// A creation whose answer was lost.
+#[derive(Debug)]
+pub struct Creation {
+    /// The URL of the server that was asked.
+    pub server: String,
+    /// What the stage was to be.
+    pub desired: Desired,
+}
+
+impl Creation {
+    /// Whether this stage is what came of it: nobody else makes one of the same name and content at that moment.
+    pub fn made<K: StageKind>(&self, live: &Live) -> bool {
+        plan::matches::<K>(&self.desired, live)
+    }
+}
 
 /// What all reconciles share.
 pub struct Context {
@@ -60,8 +80,8 @@ pub struct Context {
     pub retries: Retries<Id>,
     /// Values that a server took and did not keep, so that they are not sent again and again.
     pub ignored: Mutex<HashMap<ResourceId, Ignored>>,
-    /// Resources whose last write has an unknown outcome.
-    pub uncertain: Mutex<HashSet<ResourceId>>,
+    /// Resources whose last write has an unknown outcome; where it was to create the stage, with what it said.
+    pub uncertain: Mutex<HashMap<ResourceId, Option<Arc<Creation>>>>,
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Whether this replica works; a standby only watches.

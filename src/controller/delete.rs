@@ -9,7 +9,6 @@ use uuid::Uuid;
 use super::{
     bindings::slug,
     failure::{Failure, Reason},
-    resolve::Resolver,
     retry::Request,
     server::Server,
     stage::Run,
@@ -18,7 +17,7 @@ use crate::{
     api::{DeletionPolicy, FINALIZER, ManagementPolicy, StageIdentity},
     authentik::{self, UsedBy},
     ops::traces,
-    plan::{self, bindings::Binding},
+    plan::bindings::Binding,
     stages::{AuthenticatorValidateStage, StageKind},
 };
 
@@ -58,7 +57,7 @@ impl<K: StageKind> Run<K> {
             || common.management_policy == Some(ManagementPolicy::Observe);
         let recorded = self.status.stage.clone().filter(|stage| stage.managed);
         let stage = match recorded {
-            None if self.distrusts && !leave => {
+            None if self.lost.is_some() && !leave => {
                 let Some(server) = self.server().await? else {
                     return Ok(false);
                 };
@@ -98,28 +97,21 @@ impl<K: StageKind> Run<K> {
         Ok(true)
     }
 
-    /// Nothing is recorded as this resource's own. All the same it may have created a stage whose answer was
-    /// lost: one that holds what the spec says, as after a crash, is its own.
-    async fn find_lost(&mut self, server: &Arc<Server>) -> Result<Option<StageIdentity>, Failure> {
-        let name = super::known::stage_name(&*self.resource);
-        let Some(live) = self.look_up(server, &name).await? else {
+    /// Nothing is recorded as this resource's own. All the same it may have created a stage whose answer was lost.
+    async fn find_lost(&self, server: &Arc<Server>) -> Result<Option<StageIdentity>, Failure> {
+        let Some(lost) = self.lost_on(server) else {
             return Ok(None);
         };
-        let resolver = Resolver::new(&self.ctx, server, &self.id);
-        let desired = resolver.desired(&*self.resource).await?;
-        let identity = StageIdentity {
+        let live = self.look_up(server, &lost.desired.name).await?;
+        let own = live.filter(|live| lost.made::<K>(live));
+        Ok(own.map(|live| StageIdentity {
             uuid: live.uuid,
             name: live.name.clone(),
             server: server.url.clone(),
             managed: true,
             flows: Vec::new(),
             bindings: Vec::new(),
-        };
-        if plan::matches::<K>(&desired, &live) {
-            return Ok(Some(identity));
-        }
-        self.orphaned(&identity);
-        Ok(None)
+        }))
     }
 
     fn orphaned(&mut self, stage: &StageIdentity) {

@@ -137,7 +137,7 @@ impl<K: StageKind> Run<K> {
         {
             return Ok(live);
         }
-        if self.appeared && plan::matches::<K>(desired, &live) {
+        if self.has_made(server, &live) {
             // Its secrets are sent once more: which request brought them is not known.
             self.created(server, &live, Vec::new());
             return Ok(live);

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::{
     bindings::Wanted,
     connections::Found,
-    context::{Context, Id},
+    context::{Context, Creation, Id},
     dependents::Dependency,
     events::Note,
     failure::{Failure, Reason},
@@ -50,8 +50,8 @@ pub struct Run<K> {
     pub(super) resync: Duration,
     /// Nothing is known of the last write's outcome: authentik is asked itself, not the inventory.
     pub(super) distrusts: bool,
-    /// Whether a stage that was not there before may come of this resource's own POST, whose answer was lost.
-    pub(super) appeared: bool,
+    /// The creation of which no answer came, if the last one was such.
+    pub(super) lost: Option<Arc<Creation>>,
 }
 
 /// What a stage-level reconcile found, beside what it noted in the status.
@@ -94,21 +94,20 @@ impl<K: StageKind> Run<K> {
     fn new(ctx: Arc<Context>, resource: Arc<K>) -> Self {
         let (before, known_to_kubernetes) = ctx.resources.latest_status(&*resource);
         let id = ResourceId::of(&*resource);
-        let distrusts = ctx
-            .uncertain
-            .lock()
-            .expect("no panic while held")
-            .contains(&id);
+        let uncertain = {
+            let all = ctx.uncertain.lock().expect("no panic while held");
+            all.get(&id).cloned()
+        };
         Self {
             id,
-            distrusts,
+            distrusts: uncertain.is_some(),
+            lost: uncertain.flatten(),
             known_to_kubernetes,
             began: Instant::now(),
             status: before.clone(),
             before,
             notes: Vec::new(),
             resync: DEFAULT_RESYNC,
-            appeared: false,
             ctx,
             resource,
         }
@@ -248,8 +247,16 @@ impl<K: StageKind> Run<K> {
             tracing::info!(resource = %self.id, uuid = %recorded.uuid, "stage is gone from authentik");
             self.status.stage = None;
             self.status.secrets.clear();
-        } else {
-            self.appeared = uncertain;
+        }
+        if let Some(lost) = self.lost_on(server) {
+            let found = self.look_up(server, &lost.desired.name).await?;
+            if found.as_ref().is_some_and(|live| lost.made::<K>(live)) {
+                return Ok(found);
+            }
+            if lost.desired.name == name {
+                self.certain();
+                return Ok(found);
+            }
         }
         let listed = list.labelled(&name).into_iter().next();
         // What is taken over or only observed is judged as it is now, not as it was before the spec asked for it.
@@ -266,13 +273,26 @@ impl<K: StageKind> Run<K> {
         Ok(live)
     }
 
+    /// The creation of which no answer came from this server.
+    pub(super) fn lost_on(&self, server: &Server) -> Option<Arc<Creation>> {
+        self.lost
+            .clone()
+            .filter(|creation| creation.server == server.url)
+    }
+
+    /// Whether this stage came of that creation, whatever the spec says by now.
+    pub(super) fn has_made(&self, server: &Server, live: &Live) -> bool {
+        self.lost_on(server)
+            .is_some_and(|creation| creation.made::<K>(live))
+    }
+
     /// Nothing is known of a write's outcome: the next reconcile asks authentik itself.
     pub(super) fn uncertain(&self) {
         self.ctx
             .uncertain
             .lock()
             .expect("no panic while held")
-            .insert(self.id.clone());
+            .insert(self.id.clone(), self.lost.clone());
     }
 
     pub(super) fn certain(&self) {
@@ -366,11 +386,9 @@ impl<K: StageKind> Run<K> {
             }];
             return Ok(Done::Drifted);
         };
-        let managed = self
-            .status
-            .stage
-            .as_ref()
-            .is_some_and(|stage| stage.managed && stage.uuid == live.uuid);
+        let stage = self.status.stage.as_ref();
+        let managed = stage.is_some_and(|stage| stage.managed && stage.uuid == live.uuid)
+            || self.has_made(server, &live);
         self.identify(server, &live, managed);
         let mut diff = plan::diff::<K>(desired, &live, &self.status.secrets);
         if !managed {

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::{
     bindings::Wanted,
-    context::Ignored,
+    context::{Creation, Ignored},
     failure::{Failure, Reason},
     ownership::name_taken,
     resolve::secret_keys,
@@ -48,11 +48,12 @@ impl<K: StageKind> Run<K> {
             }
             Err(error) if name_taken(&error) => self.held(server, desired, bindings).await,
             Err(error) if error.outcome_unknown() => {
+                self.lost = Some(Arc::new(Creation {
+                    server: server.url.clone(),
+                    desired: desired.clone(),
+                }));
                 match self.look_up(server, &desired.name).await {
-                    Ok(Some(live)) => {
-                        self.appeared = true;
-                        self.adopt(server, desired, live, bindings)
-                    }
+                    Ok(Some(live)) => self.adopt(server, desired, live, bindings),
                     // The request may be under way still, so that it is not there yet says nothing.
                     Ok(None) | Err(_) => {
                         self.uncertain();
@@ -70,6 +71,8 @@ impl<K: StageKind> Run<K> {
             .stage
             .as_ref()
             .is_some_and(|stage| stage.managed && stage.server == server.url);
+        self.lost = None;
+        self.certain();
         self.identify(server, live, true);
         self.status.secrets.clear();
         self.record_sent(sent);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use devkit::gateway::{Exchange, Fault, FaultKind};
+use devkit::gateway::{Exchange, Fault, FaultId, FaultKind};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{PATIENCE, Test, VALIDATE, VALIDATES, message, test},
+    harness::{PATIENCE, Test, VALIDATE, VALIDATES, message, test, with},
     on_every_version,
 };
 
@@ -124,6 +124,65 @@ async fn a_creation_is_recognised_even_when_it_could_not_be_looked_up_at_once() 
                 Some("Created".to_owned())
             );
         }
+    })
+    .await;
+}
+
+/// A resource whose stage was created, while neither the answer nor a look-up came through. Returns what stops the
+/// look-ups.
+async fn created_unseen(test: &Test, resource: &str, settings: Value) -> FaultId {
+    strike(test, Method::POST, FaultKind::CutAfter);
+    let look_up = Fault::new(FaultKind::ServiceUnavailable).method(Method::GET);
+    let unseen = test.gateway.inject(look_up.path(VALIDATES));
+    test.validate(resource, settings).await;
+    test.reason(VALIDATE, resource, "AuthentikUnavailable")
+        .await;
+    unseen
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_is_recognised_after_the_resource_was_edited() {
+    test(async |test| {
+        test.connect().await;
+        test.validate("first", json!({})).await;
+        test.in_sync(VALIDATE, "first").await;
+        for policy in ["IfMatch", "Never"] {
+            test.gateway.clear();
+            let resource = policy.to_lowercase();
+            let adoption = json!({"adoptionPolicy": policy});
+            let unseen = created_unseen(test, &resource, adoption.clone()).await;
+            let made = stage(test, &resource).await;
+            let renamed = format!("{resource}-renamed");
+            let name = json!({"name": test.name(&renamed), "notConfiguredAction": "deny"});
+            test.validate(&resource, with(adoption, name)).await;
+            test.gateway.remove(unseen);
+            test.in_sync(VALIDATE, &resource).await;
+            let now = stage(test, &renamed).await;
+            assert_eq!(now["pk"], made["pk"]);
+            assert_eq!(now["not_configured_action"], "deny");
+            assert_eq!(count(test, "POST"), 1, "{policy}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_is_taken_back_after_the_resource_was_edited_and_deleted() {
+    test(async |test| {
+        test.connect().await;
+        test.validate("first", json!({})).await;
+        test.in_sync(VALIDATE, "first").await;
+        let deletion = json!({"deletionPolicy": "Delete"});
+        let unseen = created_unseen(test, "mfa", deletion.clone()).await;
+        let edit = json!({"name": test.name("other"), "notConfiguredAction": "deny"});
+        test.validate("mfa", with(deletion, edit)).await;
+        test.delete(VALIDATE, "mfa").await;
+        test.gateway.remove(unseen);
+        test.gone(VALIDATE, "mfa").await;
+        assert_eq!(
+            test.authentik.stage("validate", &test.name("mfa")).await,
+            None
+        );
     })
     .await;
 }
