@@ -43,7 +43,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::canaries::Canaries;
+use crate::{canaries::Canaries, factor, record::Record};
 
 /// The collection of validation stages in authentik.
 pub const VALIDATES: &str = "/api/v3/stages/authenticator/validate/";
@@ -200,6 +200,8 @@ pub struct Test {
     pub authentik: Authentik,
     /// The secrets that nothing may show.
     pub canaries: Canaries,
+    /// What is asked of the operator.
+    pub record: Record,
     kubernetes: &'static Kubernetes,
     operator: tokio::sync::Mutex<Option<Operator>>,
 }
@@ -240,8 +242,12 @@ pub async fn alone(body: impl AsyncFnOnce(&Test)) {
 
 async fn run(kubernetes: &'static Kubernetes, version: Version, body: impl AsyncFnOnce(&Test)) {
     let test = Test::new(kubernetes, version).await;
-    let outcome = AssertUnwindSafe(body(&test)).catch_unwind().await;
     let canaries = test.canaries.clone();
+    let whole = async {
+        body(&test).await;
+        test.no_factor_was_weakened().await;
+    };
+    let outcome = AssertUnwindSafe(whole).catch_unwind().await;
     test.clean_up(outcome.is_err()).await;
     let found = canaries.found();
     if let Err(panic) = outcome {
@@ -336,7 +342,9 @@ impl Test {
         let gateway = Gateway::in_front_of(&url).launch().await;
         let canaries = Canaries::default();
         canaries.add(&token);
+        let kinds = [VALIDATE, DUO].map(|kind| (kind, api(&kube, &namespace, kind)));
         let test = Self {
+            record: Record::begin(kinds),
             namespace,
             kube,
             gateway,
@@ -399,6 +407,18 @@ impl Test {
             watch_secrets: true,
             leads: None,
         }
+    }
+
+    /// A gateway in front of the API server, and a kubeconfig file that leads the operator through it.
+    pub async fn kubernetes_gateway(&self) -> (Gateway, PathBuf) {
+        let gateway = self.kubernetes.gateway(User::Operator).await;
+        gateway.expect("a kubeconfig file is written")
+    }
+
+    /// Kills the API server and starts it again. Only in a test that is [`alone`].
+    pub async fn restart_apiserver(&self) {
+        let restarted = self.kubernetes.restart_apiserver().await;
+        restarted.expect("the API server starts again");
     }
 
     /// A kubeconfig file of the operator's user.
@@ -518,14 +538,22 @@ impl Test {
 
     /// Objects of one of our kinds.
     pub fn api(&self, kind: &str) -> Api<DynamicObject> {
-        let gvk = GroupVersionKind::gvk("authentik-operator.io", "v1alpha1", kind);
-        let resource =
-            ApiResource::from_gvk_with_plural(&gvk, &format!("{}s", kind.to_lowercase()));
-        if kind.starts_with("Cluster") {
-            Api::all_with(self.kube.clone(), &resource)
-        } else {
-            Api::namespaced_with(self.kube.clone(), &self.namespace, &resource)
+        api(&self.kube, &self.namespace, kind)
+    }
+
+    /// Checks over all that was written so far that no second factor was made weaker than was asked for.
+    async fn no_factor_was_weakened(&self) {
+        if let Some(operator) = self.operator.lock().await.take() {
+            operator.kill();
         }
+        // What is shown of it shows that all before it has been.
+        let last = json!({"suspend": true});
+        if let Ok(last) = self.try_apply(VALIDATE, "last", last).await {
+            let uid = last.uid().unwrap_or_default();
+            assert!(self.record.shows(&uid, PATIENCE).await, "no watch");
+        }
+        let weakened = factor::weakened(&self.gateway.history(), &self.record.asked());
+        assert!(weakened.is_empty(), "{weakened:#?}");
     }
 
     /// Applies a spec, as `kubectl apply --server-side` does.
@@ -547,17 +575,23 @@ impl Test {
             "metadata": {"name": name, "labels": {"test": self.namespace}}, "spec": spec,
         });
         let params = PatchParams::apply("test").force();
-        self.api(kind)
+        let applied = self
+            .api(kind)
             .patch(name, &params, &Patch::Apply(object))
-            .await
+            .await?;
+        self.record.note(kind, &applied);
+        Ok(applied)
     }
 
     /// Changes a part of a resource, as `kubectl patch` does; a null removes.
     pub async fn patch(&self, kind: &str, name: &str, change: Value) -> DynamicObject {
-        self.api(kind)
+        let changed = self
+            .api(kind)
             .patch(name, &PatchParams::default(), &Patch::Merge(change))
             .await
-            .expect("the change is accepted")
+            .expect("the change is accepted");
+        self.record.note(kind, &changed);
+        changed
     }
 
     /// Sets the annotation that asks for a reconcile at once.
@@ -597,10 +631,10 @@ impl Test {
 
     /// Asks for the resource to be deleted.
     pub async fn delete(&self, kind: &str, name: &str) {
-        self.api(kind)
-            .delete(name, &DeleteParams::default())
-            .await
-            .expect("the resource is deleted");
+        let deleted = self.api(kind).delete(name, &DeleteParams::default()).await;
+        if let Some(object) = deleted.expect("the resource is deleted").left() {
+            self.record.note(kind, &object);
+        }
     }
 
     /// Waits until the resource is gone.
@@ -909,6 +943,16 @@ impl Test {
                     .await;
             }
         }
+    }
+}
+
+fn api(kube: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+    let gvk = GroupVersionKind::gvk("authentik-operator.io", "v1alpha1", kind);
+    let resource = ApiResource::from_gvk_with_plural(&gvk, &format!("{}s", kind.to_lowercase()));
+    if kind.starts_with("Cluster") {
+        Api::all_with(kube.clone(), &resource)
+    } else {
+        Api::namespaced_with(kube.clone(), namespace, &resource)
     }
 }
 

@@ -2,8 +2,10 @@
 //! `AUTHENTIK_URL` and `AUTHENTIK_TOKEN` name.
 
 mod canaries;
+mod factor;
 mod harness;
 mod program;
+mod record;
 
 mod adoption;
 mod anything;

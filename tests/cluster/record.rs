@@ -1,0 +1,143 @@
+//! What was asked of the operator in a test: every spec that a stage resource has had, and every stage that it has
+//! stood for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use futures::StreamExt;
+use kube::{
+    Api, ResourceExt,
+    api::DynamicObject,
+    runtime::{WatchStreamExt, watcher},
+};
+use serde_json::Value;
+use tokio::{sync::Notify, task::JoinHandle};
+
+/// One resource, as it was over time.
+#[derive(Clone, Debug, Default)]
+pub struct Asked {
+    /// Its kind.
+    pub kind: String,
+    /// Its name in Kubernetes.
+    pub name: String,
+    /// Its specs, by generation.
+    pub specs: BTreeMap<i64, Value>,
+    /// The stages that it has managed, by UUID.
+    pub stages: BTreeSet<String>,
+    /// Whether it was to be deleted.
+    pub deleted: bool,
+}
+
+impl Asked {
+    /// The name that this spec gives the stage.
+    pub fn stage_name<'a>(&'a self, spec: &'a Value) -> &'a str {
+        spec["name"].as_str().unwrap_or(&self.name)
+    }
+
+    /// Whether it has ever asked for a stage of this name.
+    pub fn wanted(&self, stage: &str) -> bool {
+        let mut specs = self.specs.values();
+        specs.any(|spec| self.stage_name(spec) == stage)
+    }
+
+    fn note(&mut self, kind: &str, object: &DynamicObject) {
+        kind.clone_into(&mut self.kind);
+        self.name = object.name_any();
+        let generation = object.metadata.generation.unwrap_or_default();
+        self.specs.insert(generation, object.data["spec"].clone());
+        let stage = &object.data["status"]["stage"];
+        if let (Some(uuid), Some(true)) = (stage["uuid"].as_str(), stage["managed"].as_bool()) {
+            self.stages.insert(uuid.to_owned());
+        }
+        self.deleted |= object.metadata.deletion_timestamp.is_some();
+    }
+}
+
+#[derive(Default)]
+struct Shared {
+    /// By uid.
+    asked: Mutex<BTreeMap<String, Asked>>,
+    changed: Notify,
+}
+
+/// Watches the resources of some kinds, each by a task of its own.
+pub struct Record {
+    shared: Arc<Shared>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Record {
+    /// Begins with the resources of these kinds that are there.
+    pub fn begin<'a>(kinds: impl IntoIterator<Item = (&'a str, Api<DynamicObject>)>) -> Self {
+        let shared = Arc::new(Shared::default());
+        let follow = |(kind, api): (&str, Api<DynamicObject>)| {
+            tokio::spawn(follow(shared.clone(), kind.to_owned(), api))
+        };
+        let tasks = kinds.into_iter().map(follow).collect();
+        Self { shared, tasks }
+    }
+
+    /// Notes what the API server has answered to a change: a watch that is cut meanwhile may never show it.
+    pub fn note(&self, kind: &str, object: &DynamicObject) {
+        self.shared.note(kind, object);
+    }
+
+    /// All that was asked for, by uid.
+    pub fn asked(&self) -> BTreeMap<String, Asked> {
+        self.shared.asked().clone()
+    }
+
+    /// Waits until this resource is among them, and with it everything that happened before it to resources of its
+    /// kind.
+    pub async fn shows(&self, uid: &str, patience: Duration) -> bool {
+        let shown = async {
+            loop {
+                let changed = self.shared.changed.notified();
+                if self.shared.asked().contains_key(uid) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        tokio::time::timeout(patience, shown).await.is_ok()
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}
+
+impl Shared {
+    fn note(&self, kind: &str, object: &DynamicObject) {
+        let uid = object.uid().unwrap_or_default();
+        self.asked().entry(uid).or_default().note(kind, object);
+        self.changed.notify_waiters();
+    }
+
+    fn asked(&self) -> MutexGuard<'_, BTreeMap<String, Asked>> {
+        self.asked.lock().expect("no panic while held")
+    }
+}
+
+async fn follow(shared: Arc<Shared>, kind: String, api: Api<DynamicObject>) {
+    let mut events = std::pin::pin!(watcher(api, watcher::Config::default()).default_backoff());
+    while let Some(event) = events.next().await {
+        let (watcher::Event::Apply(object)
+        | watcher::Event::InitApply(object)
+        | watcher::Event::Delete(object)) = (match event {
+            Ok(event) => event,
+            Err(_) => continue,
+        })
+        else {
+            continue;
+        };
+        shared.note(&kind, &object);
+    }
+}
