@@ -36,6 +36,9 @@ test: ## run all tests; the first run builds etcd, Kubernetes, Helm and a part o
 test-gitops: ## also test with Argo CD, which the first run builds in minutes; needs redis-server
 	cargo test --locked --test cluster -- --include-ignored gitops argo_cd
 
+test-faults: ## test what becomes of 200 random histories with faults and kills; FAULT_SEED=n replays one
+	FAULT_SEEDS=$(or $(FAULT_SEEDS),$(if $(FAULT_SEED),1,200)) cargo test --locked --test cluster faults
+
 test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL with AUTHENTIK_TOKEN
 	@: "$${AUTHENTIK_URL:?must be the base URL of an authentik to test against}"
 	@: "$${AUTHENTIK_TOKEN:?must be an API token of that authentik}"
@@ -80,4 +83,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies
 	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependencies are not checked'; fi
 
-.PHONY: help demo test test-gitops test-authentik test-cluster fuzz image generate check
+.PHONY: help demo test test-gitops test-faults test-authentik test-cluster fuzz image generate check

@@ -12,6 +12,7 @@ mod anything;
 mod argocd;
 mod connections;
 mod deletion;
+mod faults;
 mod fields;
 mod flows;
 mod gitops;

@@ -1,0 +1,154 @@
+//! The specs that a history gives its resources.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use super::dice::Dice;
+use crate::harness::{DUO, VALIDATE};
+
+/// The resources that a history has: kind and name.
+pub const SLOTS: [(&str, &str); 6] = [
+    (VALIDATE, "v0"),
+    (VALIDATE, "v1"),
+    (VALIDATE, "v2"),
+    (VALIDATE, "v3"),
+    (DUO, "d0"),
+    (DUO, "d1"),
+];
+
+/// The Secrets that Duo stages read.
+pub const SECRETS: [&str; 2] = ["s0", "s1"];
+
+/// A stage of another kind that is always there.
+pub const TOTP: &str = "totp";
+
+/// A spec for this resource, as far as it goes an edit of the old one. `name` makes names in authentik.
+pub fn spec(
+    dice: &mut Dice,
+    slot: (&str, &str),
+    old: &Value,
+    name: impl Fn(&str) -> String,
+) -> Value {
+    let new = if slot.0 == DUO {
+        duo(dice)
+    } else {
+        validate(dice, &name)
+    };
+    let mut spec = new;
+    common(dice, slot.1, &mut spec, &name);
+    if let Some(old) = old.as_object() {
+        keep_some(dice, old, &mut spec);
+    }
+    let configures = spec
+        .get("notConfiguredAction")
+        .is_some_and(|action| action == "configure");
+    if configures && spec.get("configurationStages").is_none() {
+        spec.insert(
+            "configurationStages".to_owned(),
+            json!([{"name": name(TOTP)}]),
+        );
+    }
+    Value::Object(spec)
+}
+
+/// An edit changes few fields.
+fn keep_some(dice: &mut Dice, old: &Map<String, Value>, spec: &mut Map<String, Value>) {
+    let fields: BTreeSet<_> = old.keys().chain(spec.keys()).cloned().collect();
+    for field in fields {
+        if dice.percent(30) {
+            continue;
+        }
+        match old.get(&field) {
+            Some(value) => spec.insert(field, value.clone()),
+            None => spec.remove(&field),
+        };
+    }
+}
+
+fn common(
+    dice: &mut Dice,
+    slot: &str,
+    spec: &mut Map<String, Value>,
+    name: impl Fn(&str) -> String,
+) {
+    // Now and then another resource's.
+    let stage = match dice.below(20) {
+        0 => dice.one(&SLOTS).1.to_owned(),
+        1..4 => format!("{slot}-renamed"),
+        _ => slot.to_owned(),
+    };
+    spec.insert("name".to_owned(), json!(name(&stage)));
+    for (field, often, values) in [
+        ("adoptionPolicy", 70, &["IfMatch", "Always", "Never"][..]),
+        (
+            "deletionPolicy",
+            80,
+            &["Delete", "Orphan", "ForceDelete", "Delete"],
+        ),
+        ("managementPolicy", 20, &["Enforce", "Observe"]),
+    ] {
+        if dice.percent(often) {
+            spec.insert(field.to_owned(), json!(dice.one(values)));
+        }
+    }
+    if dice.percent(6) {
+        spec.insert("suspend".to_owned(), json!(true));
+    }
+}
+
+fn validate(dice: &mut Dice, name: impl Fn(&str) -> String) -> Map<String, Value> {
+    let mut spec = Map::new();
+    if dice.percent(80) {
+        let classes = dice.some(&["static", "totp", "webauthn", "duo", "sms"]);
+        spec.insert("deviceClasses".to_owned(), json!(classes));
+    }
+    if dice.percent(80) {
+        let action = dice.one(&["skip", "deny", "configure"]);
+        spec.insert("notConfiguredAction".to_owned(), json!(action));
+    }
+    if dice.percent(50) {
+        let references = [
+            json!({"name": name(TOTP)}),
+            json!({"resource": {"kind": DUO, "name": "d0"}}),
+            json!({"resource": {"kind": DUO, "name": "d1"}}),
+        ];
+        spec.insert(
+            "configurationStages".to_owned(),
+            json!(dice.some(&references)),
+        );
+    }
+    if dice.percent(50) {
+        spec.insert(
+            "lastAuthThreshold".to_owned(),
+            json!(format!("hours={}", 1 + dice.below(9))),
+        );
+    }
+    spec
+}
+
+fn duo(dice: &mut Dice) -> Map<String, Value> {
+    let mut secret = || json!({"secretKeyRef": {"name": dice.one(&SECRETS), "key": "secret"}});
+    let (client, admin) = (secret(), secret());
+    let mut spec = Map::from_iter([
+        (
+            "clientId".to_owned(),
+            json!(format!("DI{:018}", dice.below(1000))),
+        ),
+        (
+            "apiHostname".to_owned(),
+            json!(format!("api-{}.duosecurity.com", dice.below(1000))),
+        ),
+        ("clientSecret".to_owned(), client),
+    ]);
+    if dice.percent(30) {
+        spec.insert("adminSecretKey".to_owned(), admin);
+    }
+    if dice.percent(40) {
+        spec.insert(
+            "friendlyName".to_owned(),
+            json!(format!("Duo {}", dice.below(1000))),
+        );
+    }
+    spec
+}
