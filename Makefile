@@ -62,6 +62,11 @@ fuzz: ## feed each target of fuzz/ with nonsense for FUZZ_SECONDS; needs a night
 	@for target in $$(cargo +nightly fuzz list); do \
 		cargo +nightly fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) || exit; done
 
+bench: ## measure the release build with 100, 1,000 and 10,000 stages, which takes hours; ARGS choose, such as --sizes 100 --latency off
+	cargo build --locked --release --bin authentik-stage-operator
+	cargo build --locked --release --package authentik-stage-operator-dev
+	$(BIN:debug=release)/dev bench $(ARGS)
+
 image: ## build the image IMAGE for PLATFORM with docker, podman or buildah (or ENGINE)
 	@: $(or $(ENGINE),$(error docker, podman or buildah is needed to build an image))
 	dev/image/build $(notdir $(PLATFORM)) $(BUILD)/files
@@ -83,4 +88,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies
 	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependencies are not checked'; fi
 
-.PHONY: help demo test test-gitops test-faults test-authentik test-cluster fuzz image generate check
+.PHONY: help demo test test-gitops test-faults test-authentik test-cluster fuzz bench image generate check

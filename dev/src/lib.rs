@@ -1,4 +1,5 @@
 //! The developer kit of the authentik stage operator.
+pub mod bench;
 pub mod chart;
 pub mod demo;
 pub mod gateway;
@@ -7,3 +8,4 @@ mod go;
 pub mod kubernetes;
 pub mod reference;
 pub mod simulator;
+mod template;

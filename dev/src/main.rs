@@ -8,7 +8,7 @@ use clap::{Parser, Subcommand};
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User, helm};
 use devkit::reference;
 use devkit::simulator::{self, Version};
-use devkit::{chart, demo, gitops};
+use devkit::{bench, chart, demo, gitops};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Tools to develop and try out the operator with.
@@ -21,6 +21,8 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Measure what the operator needs for many stages, beside what the bare requests need.
+    Bench(bench::Settings),
     /// Show the operator at work, with a simulated authentik, until interrupted.
     Demo {
         /// End after the last step: with success only where every step was seen.
@@ -101,6 +103,7 @@ async fn main() -> ExitCode {
 
 async fn run(command: Command) -> Result {
     match command {
+        Command::Bench(settings) => bench::run(settings).await,
         Command::Demo {
             once,
             authentik_version: authentik,

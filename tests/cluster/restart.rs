@@ -2,7 +2,10 @@
 
 use std::{process::Stdio, time::Duration};
 
-use devkit::gateway::{Exchange, Fault, FaultKind};
+use devkit::{
+    gateway::{Exchange, Fault, FaultKind},
+    simulator::Latency,
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -54,8 +57,10 @@ async fn a_killed_operator_is_followed_by_one_that_finishes_its_work(test: &Test
     test.connect().await;
     if let Some(simulator) = &test.simulator {
         // The stage is there before the answer is: what the kill loses is the answer.
-        let (read, write) = (Duration::ZERO, Duration::from_millis(200));
-        simulator.set_latency(read, read, write, false);
+        simulator.set_latency(Latency {
+            write: Duration::from_millis(200),
+            ..Latency::default()
+        });
     }
     let names = names(30);
     apply(test, &names).await;

@@ -1,11 +1,11 @@
 //! What went through a gateway.
 
+use crate::template::template;
 use serde::Serialize;
 use serde_json::Value;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 /// A request and, once there is one, its answer.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -38,14 +38,7 @@ impl Exchange {
 
     /// The path with `{uuid}` for every UUID in it.
     pub fn template(&self) -> String {
-        let parts = self
-            .path
-            .split('/')
-            .map(|part| match Uuid::try_parse(part) {
-                Ok(_) => "{uuid}",
-                Err(_) => part,
-            });
-        parts.collect::<Vec<_>>().join("/")
+        template(&self.path)
     }
 }
 

@@ -92,6 +92,24 @@ impl Supervised {
         }
     }
 
+    /// The process's identifier.
+    ///
+    /// # Errors
+    ///
+    /// When the process has not started yet, or has ended.
+    pub fn pid(&self) -> Result<u32> {
+        let shell = self.shell.id();
+        let path = format!("/proc/{shell}/task/{shell}/children");
+        let children = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        // The shell starts the process first, and then what watches over it.
+        let first = children.split_whitespace().next();
+        let pid = first.and_then(|pid| pid.parse().ok());
+        pid.ok_or_else(|| Error::Ended {
+            component: self.name,
+            log: self.log_tail(),
+        })
+    }
+
     /// The file that holds what it prints.
     pub fn log(&self) -> &Path {
         &self.log

@@ -26,5 +26,5 @@ mod tests;
 mod used_by;
 mod versions;
 
-pub use server::{Simulator, serve};
+pub use server::{Latency, Simulator, serve};
 pub use versions::Version;

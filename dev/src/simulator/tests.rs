@@ -1,4 +1,4 @@
-use super::{Simulator, Version};
+use super::{Latency, Simulator, Version};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -106,9 +106,11 @@ async fn without_redis_a_failed_post_has_made_its_stage() {
 async fn a_slow_server_with_one_worker_takes_turns() {
     let bench = Bench::new().await;
     let pause = Duration::from_millis(30);
-    bench
-        .simulator
-        .set_latency(Duration::ZERO, pause, Duration::ZERO, true);
+    bench.simulator.set_latency(Latency {
+        get: pause,
+        serial: true,
+        ..Latency::default()
+    });
     let start = Instant::now();
     let requests = (0..4).map(|_| bench.get("/api/v3/root/config/"));
     futures::future::join_all(requests).await;
@@ -129,6 +131,41 @@ async fn a_dropped_simulator_is_gone() {
     tokio::time::timeout(Duration::from_secs(5), gone)
         .await
         .expect("nobody answers any more");
+}
+
+#[tokio::test]
+async fn a_list_takes_its_time_by_the_row_and_a_read_at_least() {
+    let bench = Bench::new().await;
+    for name in ["one", "two", "three"] {
+        bench.post(STAGES, json!({ "name": name })).await;
+    }
+    bench.simulator.set_latency(Latency {
+        list_row: Duration::from_millis(20),
+        get: Duration::from_millis(30),
+        ..Latency::default()
+    });
+    for (query, least) in [("", 80), ("?name=one", 30)] {
+        let start = Instant::now();
+        bench.get(&format!("{STAGES}{query}")).await;
+        assert!(start.elapsed() >= Duration::from_millis(least), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_counted_by_what_was_asked() {
+    let bench = Bench::new().await;
+    let stage = bench.post(STAGES, json!({ "name": "one" })).await;
+    let path = format!("{STAGES}{}/", stage["pk"].as_str().expect("it has a key"));
+    for _ in 0..2 {
+        bench.get(&path).await;
+    }
+    let count = |method: &str, path: &str| (method.to_owned(), path.to_owned());
+    let answered = bench.simulator.answered().into_iter();
+    let expected = [
+        (count("GET", &format!("{STAGES}{{uuid}}/")), 2),
+        (count("POST", STAGES), 1),
+    ];
+    assert_eq!(answered.collect::<Vec<_>>(), expected);
 }
 
 #[tokio::test]

@@ -1,0 +1,255 @@
+//! The Kubernetes side of the benchmark: what is applied there, and what is written.
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use futures::{StreamExt, TryStreamExt, stream};
+use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::jiff::Timestamp;
+use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::GroupVersionKind;
+use kube::runtime::wait::await_condition;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use super::Result;
+use crate::kubernetes::{Kubernetes, User};
+use crate::simulator::Simulator;
+
+const GROUP: &str = "authentik-operator.io";
+const KIND: &str = "AuthenticatorValidateStage";
+const CONNECTION: &str = "default";
+
+/// How many stages the operator reconciles at one time.
+const CONCURRENCY: usize = 64;
+
+/// A Kubernetes with the CRDs and one namespace for the operator.
+pub(super) struct Cluster {
+    pub(super) kubernetes: Kubernetes,
+    pub(super) namespace: String,
+    client: kube::Client,
+}
+
+impl Cluster {
+    pub(super) async fn start(program: &Path) -> Result<Self> {
+        let kubernetes = Kubernetes::start(crate::kubernetes::Options {
+            controller_manager: false,
+        })
+        .await?;
+        let cluster = Self {
+            namespace: kubernetes.namespace("bench").await?,
+            client: kubernetes.client(User::Admin),
+            kubernetes,
+        };
+        cluster.install(program).await?;
+        Ok(cluster)
+    }
+
+    async fn install(&self, program: &Path) -> Result<()> {
+        for subcommand in ["crds", "rbac"] {
+            let printed = Command::new(program).arg(subcommand).output().await?;
+            self.kubectl("apply --server-side --filename=-", &printed.stdout)
+                .await?;
+        }
+        let operator = User::Operator.name();
+        self.kubectl(
+            &format!("create clusterrolebinding operator --clusterrole=authentik-stage-operator --user={operator}"),
+            b"",
+        )
+        .await?;
+        self.kubectl(
+            "wait --for=condition=Established crd --all --timeout=60s",
+            b"",
+        )
+        .await
+    }
+
+    async fn kubectl(&self, line: &str, input: &[u8]) -> Result<()> {
+        let mut child = Command::from(self.kubernetes.kubectl_command(line.split(' ')))
+            .kill_on_drop(true)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            stdin.write_all(input).await?;
+        }
+        let output = child.wait_with_output().await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let errors = String::from_utf8_lossy(&output.stderr);
+        Err(format!("kubectl {line}: {errors}").into())
+    }
+
+    /// Connects the namespace to a simulator that is listed once an hour.
+    pub(super) async fn connect(&self, simulator: &Simulator) -> Result<()> {
+        let secret = json!({
+            "metadata": {"name": "authentik"},
+            "stringData": {"token": simulator.token()},
+        });
+        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
+        secrets
+            .create(&PostParams::default(), &serde_json::from_value(secret)?)
+            .await?;
+        let spec = json!({
+            "url": simulator.url(),
+            "tokenSecretRef": {"name": "authentik", "key": "token"},
+            "resyncInterval": "1h",
+        });
+        self.create("AuthentikConnection", &self.namespace, CONNECTION, spec)
+            .await
+    }
+
+    /// Changes how often authentik is listed.
+    pub(super) async fn resync_every(&self, interval: &str) -> Result<()> {
+        self.change_connection(json!({"spec": {"resyncInterval": interval}}))
+            .await
+    }
+
+    /// Asks the operator to list authentik now.
+    pub(super) async fn resync_now(&self) -> Result<()> {
+        let asked = json!({"authentik-operator.io/reconcile-requested-at": "now"});
+        self.change_connection(json!({"metadata": {"annotations": asked}}))
+            .await
+    }
+
+    async fn change_connection(&self, patch: Value) -> Result<()> {
+        let connections = self.api("AuthentikConnection", &self.namespace);
+        let params = PatchParams::default();
+        connections
+            .patch(CONNECTION, &params, &Patch::Merge(patch))
+            .await?;
+        Ok(())
+    }
+
+    /// Applies a stage resource of each of these names.
+    pub(super) async fn apply(&self, names: &[String]) -> Result<()> {
+        self.apply_in(&self.namespace, names).await
+    }
+
+    async fn apply_in(&self, namespace: &str, names: &[String]) -> Result<()> {
+        stream::iter(names)
+            .map(Ok)
+            .try_for_each_concurrent(CONCURRENCY, |name| {
+                self.create(KIND, namespace, name, spec())
+            })
+            .await
+    }
+
+    /// Applies one stage resource. Returns how long it takes to be `Ready`.
+    pub(super) async fn time_to_ready(&self, name: &str) -> Result<Duration> {
+        let api = self.api(KIND, &self.namespace);
+        let ready = await_condition(api, name, |stage: Option<&DynamicObject>| {
+            stage.is_some_and(is_ready)
+        });
+        let apply = async {
+            let begun = Instant::now();
+            let created = self.create(KIND, &self.namespace, name, spec()).await;
+            created.map(|()| begun)
+        };
+        let (ready, begun) = tokio::join!(ready, apply);
+        ready?;
+        Ok(begun?.elapsed())
+    }
+
+    /// How many of the stage resources are `Ready`.
+    pub(super) async fn ready(&self) -> Result<usize> {
+        let stages = self
+            .api(KIND, &self.namespace)
+            .list(&Default::default())
+            .await?;
+        Ok(stages.iter().filter(|stage| is_ready(stage)).count())
+    }
+
+    /// How many writes the operator has made to the namespace.
+    pub(super) fn writes(&self) -> usize {
+        let writes = self.kubernetes.writes(&self.namespace);
+        let operator = User::Operator.name();
+        writes.iter().filter(|write| write.user == operator).count()
+    }
+
+    /// Makes the writes that a new stage costs, for as many resources as there are names, in a namespace where no
+    /// operator is. Returns how long that took.
+    pub(super) async fn floor_of_writes(&self, names: &[String]) -> Result<Duration> {
+        let namespace = &self.kubernetes.namespace("floor").await?;
+        self.apply_in(namespace, names).await?;
+        let stages = &self.api(KIND, namespace);
+        let begun = Instant::now();
+        stream::iter(names)
+            .map(Ok)
+            .try_for_each_concurrent(CONCURRENCY, |name| {
+                self.write_what_a_stage_costs(stages, namespace, name)
+            })
+            .await?;
+        Ok(begun.elapsed())
+    }
+
+    async fn write_what_a_stage_costs(
+        &self,
+        stages: &Api<DynamicObject>,
+        namespace: &str,
+        name: &str,
+    ) -> Result<()> {
+        let finalizer = json!({"metadata": {"finalizers": [format!("{GROUP}/stage")]}});
+        let params = PatchParams::default();
+        stages
+            .patch_metadata(name, &params, &Patch::Merge(finalizer))
+            .await?;
+        let status = json!({
+            "apiVersion": format!("{GROUP}/v1alpha1"),
+            "kind": KIND,
+            "status": {"observedGeneration": 1, "conditions": [{
+                "type": "Ready", "status": "True", "reason": "InSync", "observedGeneration": 1,
+                "message": "authentik holds what the spec says", "lastTransitionTime": Timestamp::now(),
+            }]},
+        });
+        let params = PatchParams::apply("bench").force();
+        stages
+            .patch_status(name, &params, &Patch::Apply(status))
+            .await?;
+        let event = json!({
+            "metadata": {"name": name},
+            "action": "Reconcile", "reason": "Created", "type": "Normal", "note": "created stage",
+            "eventTime": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
+            "reportingController": "bench", "reportingInstance": "bench",
+            "regarding": {"apiVersion": format!("{GROUP}/v1alpha1"), "kind": KIND, "name": name, "namespace": namespace},
+        });
+        let events: Api<k8s_openapi::api::events::v1::Event> =
+            Api::namespaced(self.client.clone(), namespace);
+        events
+            .create(&PostParams::default(), &serde_json::from_value(event)?)
+            .await?;
+        Ok(())
+    }
+
+    async fn create(&self, kind: &str, namespace: &str, name: &str, spec: Value) -> Result<()> {
+        let object = DynamicObject::new(name, &resource(kind)).data(json!({"spec": spec}));
+        let api = self.api(kind, namespace);
+        api.create(&PostParams::default(), &object).await?;
+        Ok(())
+    }
+
+    fn api(&self, kind: &str, namespace: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), namespace, &resource(kind))
+    }
+}
+
+fn resource(kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, "v1alpha1", kind))
+}
+
+fn spec() -> Value {
+    json!({
+        "notConfiguredAction": "skip",
+        "deviceClasses": ["totp", "webauthn"],
+        "lastAuthThreshold": "hours=12",
+    })
+}
+
+fn is_ready(stage: &DynamicObject) -> bool {
+    let conditions = stage.data["status"]["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
