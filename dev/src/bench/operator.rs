@@ -71,14 +71,18 @@ impl Operator {
     /// Waits until the sum of a metric over all lines with this label is that much at least.
     pub(super) async fn until(&mut self, metric: &str, label: &str, least: usize) -> Result<()> {
         let begun = Instant::now();
-        while self.metric(metric, label).await? < least as f64 {
+        loop {
+            let now = self.metric(metric, label).await;
+            // One that has ended says why in its log.
             self.process.check_running()?;
+            if now? >= least as f64 {
+                return Ok(());
+            }
             // Asking costs the operator time: the longer it takes, the less often.
             let pause = begun.elapsed() / 200;
             let pause = pause.clamp(Duration::from_millis(5), Duration::from_secs(1));
             tokio::time::sleep(pause).await;
         }
-        Ok(())
     }
 
     /// The sum of a metric over all lines with this label.
