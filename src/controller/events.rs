@@ -25,6 +25,8 @@ use crate::api::MANAGER;
 
 /// How long the same event is counted up rather than written anew; Kubernetes forgets events after an hour.
 const SERIES: Duration = Duration::from_secs(30 * 60);
+/// How often the events that are not counted up any more are let go.
+const SWEEP: Duration = Duration::from_secs(60);
 /// The most characters of a note that Kubernetes takes.
 const LONGEST_NOTE: usize = 1024;
 
@@ -48,7 +50,14 @@ struct Published {
 /// Publishes events.
 pub struct Events {
     client: Client,
-    published: Mutex<HashMap<(String, Note), Published>>,
+    recent: Mutex<Recent>,
+}
+
+/// What has been published of late: by the object's uid, what was said.
+struct Recent {
+    published: HashMap<(String, Note), Published>,
+    /// When those that are too old were last let go.
+    swept: Instant,
 }
 
 impl Events {
@@ -57,7 +66,10 @@ impl Events {
     pub fn new(client: Client) -> Self {
         Self {
             client,
-            published: Mutex::default(),
+            recent: Mutex::new(Recent {
+                published: HashMap::new(),
+                swept: Instant::now(),
+            }),
         }
     }
 
@@ -83,16 +95,17 @@ impl Events {
     }
 
     fn counted_up(&self, key: &(String, Note)) -> Option<(String, i32)> {
-        let mut published = self.published.lock().expect("no panic while held");
-        published.retain(|_, published| published.at.elapsed() < SERIES);
+        let mut recent = self.recent.lock().expect("no panic while held");
+        recent.sweep();
+        let published = recent.published.get(key);
         published
-            .get(key)
+            .filter(|published| published.at.elapsed() < SERIES)
             .map(|published| (published.name.clone(), published.count + 1))
     }
 
     fn remember(&self, key: (String, Note), name: String) {
-        let mut published = self.published.lock().expect("no panic while held");
-        let entry = published.entry(key).or_insert(Published {
+        let mut recent = self.recent.lock().expect("no panic while held");
+        let entry = recent.published.entry(key).or_insert(Published {
             name: name.clone(),
             count: 0,
             at: Instant::now(),
@@ -104,6 +117,19 @@ impl Events {
         };
         entry.name = name;
         entry.at = Instant::now();
+    }
+}
+
+impl Recent {
+    /// Lets go what is too old, once in a while: to look at all for each of many events would take ever longer.
+    fn sweep(&mut self) {
+        if self.swept.elapsed() < SWEEP {
+            return;
+        }
+        self.swept = Instant::now();
+        self.published
+            .retain(|_, published| published.at.elapsed() < SERIES);
+        self.published.shrink_to_fit();
     }
 }
 
