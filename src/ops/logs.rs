@@ -6,7 +6,9 @@ use std::{
 };
 
 use clap::ValueEnum;
-use tracing_subscriber::{EnvFilter, Layer, fmt, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{
+    Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt,
+};
 
 use super::traces::Traces;
 
@@ -20,13 +22,14 @@ pub enum Format {
     Json,
 }
 
-/// Starts logging, of panics too, and tracing with `traces`. `filter` is a level or a list of `target=level`, as
-/// `tracing_subscriber::EnvFilter` reads it; it is for the logs alone.
+/// Starts logging, of panics too, and tracing with `traces`. `filter` is a level or a list of `target=level`, separated
+/// by commas; it is for the logs alone.
 ///
 /// # Errors
 /// When the filter can't be read.
 pub fn init(format: Format, filter: &str, traces: &Traces) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter)
+    let filter: Targets = filter
+        .parse()
         .map_err(|error| format!("--log {filter:?} can't be read: {error}"))?;
     let logs = fmt::layer()
         .with_ansi(stderr().is_terminal())

@@ -18,7 +18,8 @@ use base64::{
 use sha2::{Digest, Sha256};
 use tracing::{Dispatch, Event, Subscriber, dispatcher};
 use tracing_subscriber::{
-    EnvFilter, Layer,
+    Layer,
+    filter::Targets,
     fmt::{self, MakeWriter},
     layer::{Context, SubscriberExt},
 };
@@ -124,10 +125,11 @@ impl Canaries {
             }));
         });
         let filter = std::env::var("LOG").unwrap_or_else(|_| "off".to_owned());
+        let filter: Targets = filter.parse().expect("LOG is a level or target=level,...");
         let shown = fmt::layer().with_test_writer();
         let subscriber = tracing_subscriber::registry()
             .with(fmt::layer().with_ansi(false).with_writer(self.clone()))
-            .with(shown.with_filter(EnvFilter::new(filter)))
+            .with(shown.with_filter(filter))
             .with(Bomb(self.clone()));
         // For as long as the thread lives.
         std::mem::forget(dispatcher::set_default(&Dispatch::new(subscriber)));
