@@ -106,7 +106,8 @@ impl<T: Watchable> Tracker<T> {
             }
         }
         self.sync();
-        self.listed.drain().collect()
+        // Not drained: an empty set keeps the room that it once needed.
+        std::mem::take(&mut self.listed).into_iter().collect()
     }
 
     fn sync(&mut self) {
@@ -143,7 +144,7 @@ fn watch<T: Watchable>(
     // Nothing reads the managed fields, and they can be larger than the rest.
     watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(|object| object.managed_fields_mut().clear())
+        .modify(|object| object.meta_mut().managed_fields = None)
 }
 
 /// Watches without reconciling.
