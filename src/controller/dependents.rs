@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::Hash,
-    sync::Mutex,
+    sync::{Arc, Mutex},
 };
 
 use crate::{api::ConnectionKind, stages::ResourceId};
@@ -54,8 +54,8 @@ pub enum Dependency {
 
 #[derive(Debug)]
 struct Inner<Id> {
-    by_dependency: HashMap<Dependency, HashSet<Id>>,
-    by_dependent: HashMap<Id, HashSet<Dependency>>,
+    by_dependency: HashMap<Arc<Dependency>, HashSet<Arc<Id>>>,
+    by_dependent: HashMap<Arc<Id>, Box<[Arc<Dependency>]>>,
 }
 
 /// Dependencies and their dependents.
@@ -76,20 +76,21 @@ impl<Id: Clone + Eq + Hash> Dependents<Id> {
     /// dependencies are looked at, so that no change falls between the look and the note.
     pub fn set(&self, id: &Id, dependencies: HashSet<Dependency>) {
         let mut inner = self.0.lock().expect("no panic while held");
-        if inner.by_dependent.get(id) == Some(&dependencies) {
+        let known = inner.by_dependent.get(id).map_or(&[][..], |known| known);
+        if known.len() == dependencies.len()
+            && known.iter().all(|known| dependencies.contains(&**known))
+        {
             return;
         }
         inner.remove(id);
-        for dependency in &dependencies {
-            inner
-                .by_dependency
-                .entry(dependency.clone())
-                .or_default()
-                .insert(id.clone());
+        if dependencies.is_empty() {
+            return;
         }
-        if !dependencies.is_empty() {
-            inner.by_dependent.insert(id.clone(), dependencies);
-        }
+        let id = Arc::new(id.clone());
+        let dependencies = dependencies.into_iter();
+        let dependencies = dependencies.map(|dependency| inner.add(dependency, id.clone()));
+        let dependencies = dependencies.collect();
+        inner.by_dependent.insert(id, dependencies);
     }
 
     /// The dependent is gone.
@@ -101,7 +102,7 @@ impl<Id: Clone + Eq + Hash> Dependents<Id> {
     pub fn depends(&self, id: &Id, like: impl Fn(&Dependency) -> bool) -> bool {
         let inner = self.0.lock().expect("no panic while held");
         let dependencies = inner.by_dependent.get(id);
-        dependencies.is_some_and(|dependencies| dependencies.iter().any(like))
+        dependencies.is_some_and(|dependencies| dependencies.iter().any(|known| like(known)))
     }
 
     /// Everything that depends on this.
@@ -112,12 +113,21 @@ impl<Id: Clone + Eq + Hash> Dependents<Id> {
             .get(dependency)
             .into_iter()
             .flatten()
-            .cloned()
+            .map(|id| (**id).clone())
             .collect()
     }
 }
 
 impl<Id: Eq + Hash> Inner<Id> {
+    /// Notes one dependency. Returns it as it is kept: once, however many depend on it.
+    fn add(&mut self, dependency: Dependency, id: Arc<Id>) -> Arc<Dependency> {
+        let known = self.by_dependency.get_key_value(&dependency);
+        let dependency = known.map_or_else(|| Arc::new(dependency), |(known, _)| known.clone());
+        let ids = self.by_dependency.entry(dependency.clone()).or_default();
+        ids.insert(id);
+        dependency
+    }
+
     fn remove(&mut self, id: &Id) {
         for dependency in self.by_dependent.remove(id).into_iter().flatten() {
             if let Some(ids) = self.by_dependency.get_mut(&dependency) {

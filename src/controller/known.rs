@@ -2,8 +2,9 @@
 //! stage a resource stands for. Kept current by the watches and by our own status writes.
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    sync::Mutex,
+    collections::{BTreeSet, HashMap, hash_map::Entry},
+    hash::Hash,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -50,11 +51,14 @@ struct Fresh {
     status: StageStatus,
 }
 
+/// The resources with one name or UUID: hardly ever more than one.
+type Ids = Vec<Arc<ResourceId>>;
+
 #[derive(Debug, Default)]
 struct Inner {
-    resources: HashMap<ResourceId, Known>,
-    names: HashMap<String, BTreeSet<ResourceId>>,
-    uuids: HashMap<Uuid, BTreeSet<ResourceId>>,
+    resources: HashMap<Arc<ResourceId>, Known>,
+    names: HashMap<String, Ids>,
+    uuids: HashMap<Uuid, Ids>,
     fresh: HashMap<ResourceId, Fresh>,
 }
 
@@ -184,7 +188,8 @@ impl Resources {
 
     /// Every resource.
     pub fn all(&self) -> Vec<ResourceId> {
-        self.lock().resources.keys().cloned().collect()
+        let inner = self.lock();
+        inner.resources.keys().map(|id| (**id).clone()).collect()
     }
 
     /// Kind and `Ready` reason of every resource, once each.
@@ -203,7 +208,7 @@ impl Resources {
         ids.filter(|id| {
             id.kind == kind && namespace.is_none_or(|namespace| id.namespace == namespace)
         })
-        .cloned()
+        .map(|id| (**id).clone())
         .collect()
     }
 
@@ -224,8 +229,8 @@ impl Resources {
             .flatten()
             .collect();
         ids.into_iter()
-            .filter(|other| *other != id)
-            .filter_map(|other| Some((other.clone(), inner.resources.get(other)?.clone())))
+            .filter(|other| ***other != *id)
+            .filter_map(|other| Some(((**other).clone(), inner.resources.get(other)?.clone())))
             .collect()
     }
 
@@ -237,7 +242,7 @@ impl Resources {
             .get(&uuid)
             .into_iter()
             .chain(inner.names.get(name));
-        ids.flatten().cloned().collect()
+        ids.flatten().map(|id| (**id).clone()).collect()
     }
 
     /// Every resource that wants what this one wants or has.
@@ -266,14 +271,12 @@ fn synced_generation(status: &StageStatus) -> Option<i64> {
 impl Inner {
     fn put(&mut self, id: ResourceId, known: Known) {
         self.remove(&id);
+        let id = Arc::new(id);
         for name in names(&known) {
-            self.names
-                .entry(name.to_owned())
-                .or_default()
-                .insert(id.clone());
+            add_to(&mut self.names, name.to_owned(), &id);
         }
         if let Some(stage) = &known.stage {
-            self.uuids.entry(stage.uuid).or_default().insert(id.clone());
+            add_to(&mut self.uuids, stage.uuid, &id);
         }
         self.resources.insert(id, known);
     }
@@ -297,8 +300,8 @@ impl Inner {
         let by_name = names(known).filter_map(|name| self.names.get(name));
         let ids: BTreeSet<_> = by_uuid.into_iter().chain(by_name).flatten().collect();
         ids.into_iter()
-            .filter(|other| *other != id)
-            .cloned()
+            .filter(|other| ***other != *id)
+            .map(|other| (**other).clone())
             .collect()
     }
 }
@@ -309,13 +312,22 @@ fn names(known: &Known) -> impl Iterator<Item = &str> {
     std::iter::once(known.name.as_str()).chain(held.filter(|held| *held != known.name))
 }
 
-fn remove_from<Q, T>(index: &mut HashMap<T, BTreeSet<ResourceId>>, key: &Q, id: &ResourceId)
+fn add_to<T: Eq + Hash>(index: &mut HashMap<T, Ids>, key: T, id: &Arc<ResourceId>) {
+    match index.entry(key) {
+        Entry::Occupied(mut ids) => ids.get_mut().push(id.clone()),
+        Entry::Vacant(none) => {
+            none.insert(vec![id.clone()]);
+        }
+    }
+}
+
+fn remove_from<Q, T>(index: &mut HashMap<T, Ids>, key: &Q, id: &ResourceId)
 where
-    T: std::borrow::Borrow<Q> + Eq + std::hash::Hash,
-    Q: Eq + std::hash::Hash + ?Sized,
+    T: std::borrow::Borrow<Q> + Eq + Hash,
+    Q: Eq + Hash + ?Sized,
 {
     if let Some(ids) = index.get_mut(key) {
-        ids.remove(id);
+        ids.retain(|other| **other != *id);
         if ids.is_empty() {
             index.remove(key);
         }
