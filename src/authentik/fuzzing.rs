@@ -58,8 +58,9 @@ pub fn read_users(answer: &Answer<'_>) -> Result<(), Error> {
 /// Those of a request, and of a row that is no `T`.
 pub fn read_page<T: DeserializeOwned>(answer: &Answer<'_>) -> Result<(), Error> {
     let page: Page = read(answer, false)?;
-    Reading::<T>::new()
-        .take(Collection::VALIDATE_STAGES, 1, page)
+    let keep = |row: T| drop(row);
+    Reading::new()
+        .take(Collection::VALIDATE_STAGES, 1, page, keep)
         .map(drop)
 }
 

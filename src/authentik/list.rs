@@ -60,8 +60,21 @@ impl Client {
         collection: Collection,
         filter: &[(&str, &str)],
     ) -> Result<Vec<T>, Error> {
+        self.list_as(collection, filter, |row| row).await
+    }
+
+    /// As [`Self::list`], with each row turned into what is kept of it as soon as its page is there.
+    ///
+    /// # Errors
+    /// As [`Self::list`].
+    pub async fn list_as<T: DeserializeOwned, R>(
+        &self,
+        collection: Collection,
+        filter: &[(&str, &str)],
+        keep: impl Fn(T) -> R,
+    ) -> Result<Vec<R>, Error> {
         for _ in 0..ATTEMPTS {
-            if let Some(rows) = self.read(collection, filter).await? {
+            if let Some(rows) = self.read(collection, filter, &keep).await? {
                 return Ok(rows);
             }
         }
@@ -70,11 +83,12 @@ impl Client {
     }
 
     /// Reads the list once; `None` when rows moved in a way that may hide one.
-    async fn read<T: DeserializeOwned>(
+    async fn read<T: DeserializeOwned, R>(
         &self,
         collection: Collection,
         filter: &[(&str, &str)],
-    ) -> Result<Option<Vec<T>>, Error> {
+        keep: impl Fn(T) -> R,
+    ) -> Result<Option<Vec<R>>, Error> {
         let mut reading = Reading::new();
         let mut number = 1;
         loop {
@@ -83,7 +97,7 @@ impl Client {
                 Err(Error::NotFound) if number > 1 => return Ok(None),
                 page => page.map_err(|error| self.no_page(error, collection.path))?,
             };
-            match reading.take(collection, number, page)? {
+            match reading.take(collection, number, page, &keep)? {
                 Step::Next(next) => number = next,
                 Step::Done => return Ok(Some(reading.rows)),
                 Step::Moved => return Ok(None),
@@ -107,8 +121,8 @@ impl Client {
     }
 }
 
-impl<T: DeserializeOwned> Reading<T> {
-    pub(super) fn new() -> Reading<T> {
+impl<R> Reading<R> {
+    pub(super) fn new() -> Reading<R> {
         Reading {
             rows: Vec::new(),
             keys: HashSet::new(),
@@ -116,17 +130,18 @@ impl<T: DeserializeOwned> Reading<T> {
         }
     }
 
-    pub(super) fn take(
+    pub(super) fn take<T: DeserializeOwned>(
         &mut self,
         collection: Collection,
         number: u64,
         page: Page,
+        keep: impl Fn(T) -> R,
     ) -> Result<Step, Error> {
         let Pagination { next, count } = page.pagination;
         let (first, latest) = self.counts.unwrap_or((count, count));
         self.counts = Some((first, count));
         for row in page.results {
-            self.add(collection, row)?;
+            self.add(collection, row, &keep)?;
         }
         let incomplete = next == 0 && (self.rows.len() as u64) < first;
         if count < latest || incomplete {
@@ -142,7 +157,12 @@ impl<T: DeserializeOwned> Reading<T> {
         }
     }
 
-    fn add(&mut self, collection: Collection, row: Value) -> Result<(), Error> {
+    fn add<T: DeserializeOwned>(
+        &mut self,
+        collection: Collection,
+        row: Value,
+        keep: impl Fn(T) -> R,
+    ) -> Result<(), Error> {
         let malformed = |key: &str| Error::Malformed {
             collection: collection.path,
             // Not from a request of ours, so there is nothing secret to look for.
@@ -157,7 +177,7 @@ impl<T: DeserializeOwned> Reading<T> {
         }
         // serde's own text would repeat the value.
         let row = serde_json::from_value(row).map_err(|_| malformed(&key))?;
-        self.rows.push(row);
+        self.rows.push(keep(row));
         self.keys.insert(key);
         Ok(())
     }

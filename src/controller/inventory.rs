@@ -2,7 +2,7 @@
 //! reconciles, and kept current by the answers to our own writes.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -99,7 +99,7 @@ impl Listed for Binding {
     }
 }
 
-type Read<T> = fn(Client) -> BoxFuture<'static, Result<Vec<T>, Error>>;
+type Read<T> = for<'a> fn(&'a List<T>, &'a Client) -> BoxFuture<'a, Result<Vec<Arc<T>>, Error>>;
 
 #[derive(Debug)]
 struct Snapshot<T> {
@@ -113,7 +113,7 @@ struct State<T> {
     /// Nothing until the first list.
     snapshot: Option<Snapshot<T>>,
     /// Own writes since the list under way began: it may or may not show them.
-    written: Option<Vec<(Uuid, Option<Arc<T>>)>>,
+    written: Option<HashMap<Uuid, Option<Arc<T>>>>,
     /// What the lists since the last resync have found different.
     changes: Changes,
     /// How many lists have ended, and how the last one did.
@@ -193,21 +193,32 @@ impl<T: Listed> List<T> {
     }
 
     async fn refresh(&self, client: &Client) -> Result<(), Error> {
-        self.state().written = Some(Vec::new());
+        self.state().written = Some(HashMap::new());
         let began = Instant::now();
-        let read = (self.read)(client.clone()).await;
+        let read = (self.read)(self, client).await;
         let mut state = self.state();
         let written = state.written.take().unwrap_or_default();
         state.attempts += 1;
         state.last = read.as_ref().map(|_| ()).map_err(Clone::clone);
-        let mut new = Snapshot::from_rows(read?, began);
-        for (uuid, row) in written {
-            new.set(uuid, row);
+        let rows = read?;
+        match &mut state.snapshot {
+            Some(snapshot) => {
+                let changes = snapshot.update(rows, written, began);
+                state.changes.extend(changes);
+            }
+            none => {
+                // Nobody has seen anything yet that could be different now.
+                none.insert(Snapshot::new(began))
+                    .update(rows, written, began);
+            }
         }
-        let changes = new.changes_since(state.snapshot.as_ref());
-        state.changes.extend(changes);
-        state.snapshot = Some(new);
         Ok(())
+    }
+
+    /// The row as it is kept: the one that is there already where the two are equal.
+    fn kept(&self, row: T) -> Arc<T> {
+        let known = self.get(row.uuid()).filter(|known| **known == row);
+        known.unwrap_or_else(|| Arc::new(row))
     }
 
     /// What the lists since the last call have found different, whoever asked for them.
@@ -246,7 +257,7 @@ impl<T: Listed> List<T> {
     pub fn wrote(&self, uuid: Uuid, row: Option<Arc<T>>) {
         let mut state = self.state();
         if let Some(written) = &mut state.written {
-            written.push((uuid, row.clone()));
+            written.insert(uuid, row.clone());
         }
         if let Some(snapshot) = &mut state.snapshot {
             snapshot.set(uuid, row);
@@ -255,16 +266,53 @@ impl<T: Listed> List<T> {
 }
 
 impl<T: Listed> Snapshot<T> {
-    fn from_rows(rows: Vec<T>, read_at: Instant) -> Self {
-        let mut snapshot = Self {
-            rows: HashMap::with_capacity(rows.len()),
-            labels: HashMap::with_capacity(rows.len()),
+    fn new(read_at: Instant) -> Self {
+        Self {
+            rows: HashMap::new(),
+            labels: HashMap::new(),
             read_at,
-        };
-        for row in rows {
-            snapshot.set(row.uuid(), Some(Arc::new(row)));
         }
-        snapshot
+    }
+
+    /// Takes over what a list shows, but for the rows that were written while it was read. Returns what is
+    /// different. Rows that are as they were stay as they are, so that a steady state costs no memory.
+    fn update(
+        &mut self,
+        rows: Vec<Arc<T>>,
+        written: HashMap<Uuid, Option<Arc<T>>>,
+        read_at: Instant,
+    ) -> Changes {
+        self.read_at = read_at;
+        let mut changes = Changes::new();
+        let mut listed = HashSet::with_capacity(rows.len());
+        for row in rows {
+            let uuid = row.uuid();
+            listed.insert(uuid);
+            if written.contains_key(&uuid) {
+                continue;
+            }
+            let known = self.rows.get(&uuid);
+            if known == Some(&row) {
+                continue;
+            }
+            changes.push((uuid, row.label().to_owned()));
+            // Under its old name and its new one, a renamed row concerns others.
+            changes.extend(known.map(|known| (uuid, known.label().to_owned())));
+            self.set(uuid, Some(row));
+        }
+        let gone = self.rows.values().map(|row| (row.uuid(), row.label()));
+        let gone: Changes = gone
+            .filter(|(uuid, _)| !listed.contains(uuid) && !written.contains_key(uuid))
+            .map(|(uuid, label)| (uuid, label.to_owned()))
+            .collect();
+        for (uuid, _) in &gone {
+            self.set(*uuid, None);
+        }
+        changes.extend(gone);
+        for (uuid, row) in written {
+            self.set(uuid, row);
+        }
+        changes
     }
 
     fn set(&mut self, uuid: Uuid, row: Option<Arc<T>>) {
@@ -277,49 +325,35 @@ impl<T: Listed> Snapshot<T> {
             && let Some(uuids) = self.labels.get_mut(old.label())
         {
             uuids.retain(|other| *other != uuid);
+            if uuids.is_empty() {
+                self.labels.remove(old.label());
+            }
         }
         if let Some(label) = label {
-            let uuids = self.labels.entry(label).or_default();
+            let one = || Vec::with_capacity(1);
+            let uuids = self.labels.entry(label).or_insert_with(one);
             if !uuids.contains(&uuid) {
                 uuids.push(uuid);
             }
         }
     }
-
-    fn changes_since(&self, old: Option<&Self>) -> Changes {
-        let Some(old) = old else {
-            return Changes::new();
-        };
-        let changed = self
-            .rows
-            .values()
-            .filter(|row| old.rows.get(&row.uuid()) != Some(row));
-        let gone = old
-            .rows
-            .values()
-            .filter(|row| !self.rows.contains_key(&row.uuid()));
-        // Under its old name and its new one, a renamed row concerns others.
-        let renamed = changed.clone().filter_map(|row| old.rows.get(&row.uuid()));
-        changed
-            .chain(gone)
-            .chain(renamed)
-            .map(|row| (row.uuid(), row.label().to_owned()))
-            .collect()
-    }
 }
 
-fn read<T: Listed + for<'de> Deserialize<'de>>(
-    client: Client,
+fn read<'a, T: Listed + for<'de> Deserialize<'de>>(
+    list: &'a List<T>,
+    client: &'a Client,
     collection: Collection,
-) -> BoxFuture<'static, Result<Vec<T>, Error>> {
-    Box::pin(async move { client.list::<T>(collection, &[]).await })
+) -> BoxFuture<'a, Result<Vec<Arc<T>>, Error>> {
+    let keep = |row: T| list.kept(row);
+    Box::pin(async move { client.list_as(collection, &[], keep).await })
 }
 
-fn read_kind<K: StageKind>(client: Client) -> BoxFuture<'static, Result<Vec<Live>, Error>> {
-    Box::pin(async move {
-        let rows = client.list::<Row<K>>(K::COLLECTION, &[]).await?;
-        Ok(rows.into_iter().map(|row| row.0).collect())
-    })
+fn read_kind<'a, K: StageKind>(
+    list: &'a List<Live>,
+    client: &'a Client,
+) -> BoxFuture<'a, Result<Vec<Arc<Live>>, Error>> {
+    let keep = |row: Row<K>| list.kept(row.0);
+    Box::pin(async move { client.list_as(K::COLLECTION, &[], keep).await })
 }
 
 /// All lists of one server. A list that nothing asks for is never read.
@@ -340,10 +374,12 @@ impl Default for Inventory {
     fn default() -> Self {
         Self {
             kinds: Mutex::default(),
-            stages: List::new(|client| read(client, Collection::ALL_STAGES)),
-            flows: List::new(|client| read(client, Collection::FLOWS)),
-            device_types: List::new(|client| read(client, Collection::WEBAUTHN_DEVICE_TYPES)),
-            bindings: List::new(|client| read(client, Collection::BINDINGS)),
+            stages: List::new(|list, client| read(list, client, Collection::ALL_STAGES)),
+            flows: List::new(|list, client| read(list, client, Collection::FLOWS)),
+            device_types: List::new(|list, client| {
+                read(list, client, Collection::WEBAUTHN_DEVICE_TYPES)
+            }),
+            bindings: List::new(|list, client| read(list, client, Collection::BINDINGS)),
         }
     }
 }
@@ -443,4 +479,69 @@ async fn again<T: Listed>(list: &List<T>, client: &Client) -> Result<(), Error> 
         return Ok(());
     }
     list.at_most(Duration::ZERO, client).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn row(n: u128, name: &str) -> Arc<AnyStage> {
+        let (pk, name) = (Uuid::from_u128(n), name.to_owned());
+        Arc::new(AnyStage { pk, name })
+    }
+
+    fn snapshot(rows: Vec<Arc<AnyStage>>) -> Snapshot<AnyStage> {
+        let mut snapshot = Snapshot::new(Instant::now());
+        snapshot.update(rows, HashMap::new(), Instant::now());
+        snapshot
+    }
+
+    fn changed(n: u128, label: &str) -> (Uuid, String) {
+        (Uuid::from_u128(n), label.to_owned())
+    }
+
+    #[test]
+    fn what_came_went_or_was_renamed_is_a_change_and_nothing_else() {
+        let mut snapshot = snapshot(vec![row(1, "same"), row(2, "old"), row(3, "gone")]);
+        let rows = vec![row(1, "same"), row(2, "new"), row(4, "came")];
+        let mut changes = snapshot.update(rows, HashMap::new(), Instant::now());
+        changes.sort();
+        let expected = [
+            changed(2, "new"),
+            changed(2, "old"),
+            changed(3, "gone"),
+            changed(4, "came"),
+        ];
+        assert_eq!(changes, expected);
+        let labels: BTreeSet<_> = snapshot.labels.keys().map(String::as_str).collect();
+        assert_eq!(labels, BTreeSet::from(["came", "new", "same"]));
+        assert_eq!(snapshot.rows.len(), 3);
+    }
+
+    #[test]
+    fn an_own_write_counts_more_than_the_list_that_was_read_meanwhile() {
+        let mut snapshot = snapshot(vec![row(1, "one"), row(2, "two")]);
+        // As written, before the list that still shows what was there.
+        snapshot.set(Uuid::from_u128(1), Some(row(1, "renamed")));
+        snapshot.set(Uuid::from_u128(2), None);
+        let written = HashMap::from([
+            (Uuid::from_u128(1), Some(row(1, "renamed"))),
+            (Uuid::from_u128(2), None),
+        ]);
+        let rows = vec![row(1, "one"), row(2, "two")];
+        assert_eq!(snapshot.update(rows, written, Instant::now()), []);
+        let rows: Vec<_> = snapshot.rows.values().cloned().collect();
+        assert_eq!(rows, [row(1, "renamed")]);
+    }
+
+    #[test]
+    fn a_row_that_is_as_it_was_is_not_kept_twice() {
+        let first = row(1, "same");
+        let list = List::new(|list, client| read(list, client, Collection::ALL_STAGES));
+        list.state().snapshot = Some(snapshot(vec![first.clone()]));
+        assert!(Arc::ptr_eq(&list.kept((*first).clone()), &first));
+        assert!(!Arc::ptr_eq(&list.kept((*row(1, "other")).clone()), &first));
+    }
 }
