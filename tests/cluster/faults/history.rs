@@ -7,7 +7,10 @@ use std::{
 };
 
 use devkit::gateway::{Fault, FaultKind};
-use kube::api::DeleteParams;
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, DynamicObject},
+};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -21,7 +24,7 @@ use crate::harness::{DUO, Test, collection, text};
 /// How long a step waits for the operator to get on, before the next one comes all the same.
 const PACE: Duration = Duration::from_millis(300);
 
-/// A request that is shut out gets no answer within this many steps.
+/// How many steps a server is out of reach at most.
 const OUTAGE: u64 = 4;
 
 /// What is particular to a history.
@@ -47,11 +50,11 @@ pub struct History<'a> {
     specs: BTreeMap<&'static str, Value>,
     /// How many Secrets were written; each has another value.
     secrets: u64,
-    /// How many steps a server remains shut out.
+    /// For how many more steps authentik (false) and Kubernetes (true) are out of reach.
     shut: BTreeMap<bool, u64>,
     /// The stages that were made by hand, by UUID.
     pub by_hand: BTreeSet<String>,
-    /// The names of stages that a deleted resource may have left.
+    /// The resources, by uid, that were deleted and may have left their stages.
     pub left: BTreeSet<String>,
     /// Stages that nobody asks the operator to touch, by UUID, as they were last seen.
     pub untouched: BTreeMap<String, Untouched>,
@@ -179,17 +182,16 @@ impl<'a> History<'a> {
         self.untouched.retain(|_, stage| !touched(stage));
         // A resource that is being deleted is changed all the same, and ends as it then says.
         if applied.metadata.deletion_timestamp.is_some() {
-            self.leaves(resource, &spec);
+            self.may_leave(&applied);
         }
         self.specs.insert(resource, spec);
     }
 
     async fn delete(&mut self, (kind, resource): (&'static str, &'static str)) {
-        let Some(spec) = self.specs.remove(resource) else {
+        if self.specs.remove(resource).is_none() {
             return;
-        };
+        }
         self.tell(format_args!("{resource} is deleted"));
-        self.leaves(resource, &spec);
         self.untouched
             .retain(|_, stage| stage.resource.as_deref() != Some(resource));
         let api = self.test.api(kind);
@@ -197,17 +199,19 @@ impl<'a> History<'a> {
         // One that was being deleted already may be gone.
         if let Some(object) = deleted.ok().and_then(|deleted| deleted.left()) {
             self.test.record.note(kind, &object);
+            self.may_leave(&object);
         }
     }
 
-    /// Notes which stages a resource with this spec may leave when it is deleted.
-    fn leaves(&mut self, resource: &str, spec: &Value) {
+    /// Notes a resource that is being deleted, if its spec has it leave its stage.
+    fn may_leave(&mut self, resource: &DynamicObject) {
+        let spec = &resource.data["spec"];
         let leaves = spec["suspend"] == true
             || spec["managementPolicy"] == "Observe"
             || !["Delete", "ForceDelete"]
                 .contains(&spec["deletionPolicy"].as_str().unwrap_or_default());
         if leaves {
-            self.left.insert(resource.to_owned());
+            self.left.extend(resource.uid());
         }
     }
 

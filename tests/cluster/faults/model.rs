@@ -371,11 +371,11 @@ impl Snapshot {
             let mut called = names.get(uuid).cloned().unwrap_or_default();
             called.insert(text(&stage["name"]).to_owned());
             let recorded = |asked: &Asked| asked.stages.contains(uuid);
-            let left = asked.values().any(|asked| {
+            let left = asked.iter().any(|(uid, asked)| {
                 let was_its = recorded(asked) || called.iter().any(|name| asked.wanted(name));
-                was_its && history.left.contains(&asked.name)
+                was_its && history.left.contains(uid)
             });
-            // What only a killed operator knew nobody can know.
+            // docs/troubleshooting.md, AdoptionRefused: what only a killed operator knew is lost.
             let lost = !asked.values().any(recorded)
                 && created_before(history.killed_after, &called, sent);
             if !(left || lost) {
