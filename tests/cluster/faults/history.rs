@@ -217,7 +217,7 @@ impl<'a> History<'a> {
 
     async fn rotate(&mut self, secret: &str) {
         self.secrets += 1;
-        let value = format!("value-{}", self.secrets);
+        let value = self.test.canary(&format!("value-{}", self.secrets));
         self.tell(format_args!("the Secret {secret} becomes {value}"));
         self.test.secret(secret, json!({"secret": value})).await;
     }

@@ -76,6 +76,8 @@ async fn happens(test: &Test, seed: u64, setting: Setting) {
         history.go_on(STEPS).await;
         settle(&mut history, seed).await;
     }
+    let log = history.replicas.log();
+    test.canaries.search("the program's log", log);
 }
 
 /// Waits until all is right, and sees that it stays so without another write.

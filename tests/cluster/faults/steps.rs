@@ -109,7 +109,8 @@ struct Rotate;
 impl Operation for Rotate {
     async fn prepare(&self, test: &Test, name: &str) {
         let mut spec = test.duo_spec().await;
-        test.secret(name, json!({"secret": "old"})).await;
+        test.secret(name, json!({"secret": test.canary("old")}))
+            .await;
         spec["name"] = json!(test.name(name));
         spec["clientSecret"]["secretKeyRef"]["name"] = json!(name);
         test.apply(DUO, name, spec).await;
@@ -117,7 +118,8 @@ impl Operation for Rotate {
     }
 
     async fn act(&self, test: &Test, name: &str) {
-        test.secret(name, json!({"secret": "new"})).await;
+        test.secret(name, json!({"secret": test.canary("new")}))
+            .await;
     }
 
     async fn done(&self, test: &Test, name: &str) {
@@ -140,7 +142,7 @@ impl Operation for Rotate {
         let body = last
             .and_then(|write| write.body.clone())
             .unwrap_or_default();
-        assert_eq!(body["client_secret"], "new");
+        assert_eq!(body["client_secret"], test.canary("new"));
     }
 
     const EVENT: &'static str = "Updated";
