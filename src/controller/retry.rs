@@ -50,6 +50,7 @@ pub struct Request {
 #[derive(Debug)]
 struct Entry {
     request: Request,
+    /// How often in a row it has failed in this way.
     failures: u32,
     not_before: Instant,
     /// Waits for the connection; its recovery ends the wait, a dependency's change does not shorten a backoff.
@@ -117,12 +118,13 @@ impl<Id: Eq + std::hash::Hash + Clone> Retries<Id> {
         resync: Duration,
     ) -> Duration {
         let mut inner = self.lock();
+        let retry = failure.retry();
+        // One of another class says that what failed before no longer does.
         let failures = inner
             .entries
             .get(id)
-            .filter(|entry| entry.request == request)
+            .filter(|entry| entry.request == request && entry.retry == retry)
             .map_or(1, |entry| entry.failures.saturating_add(1));
-        let retry = failure.retry();
         let outdated = inner
             .changed
             .get(id)
@@ -217,6 +219,21 @@ mod tests {
         assert_eq!(retries.wait(&1, &edited), None);
         tokio::time::advance(delay).await;
         assert_eq!(retries.wait(&1, &request), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_stalled_for_long_is_tried_again_soon_after_a_failure_of_authentik() {
+        let retries = Retries::default();
+        let resync = Duration::from_secs(300);
+        let failed = |reason| {
+            let failure = Failure::new(reason, "failed");
+            retries.failed(&1, Request::default(), &failure, resync)
+        };
+        for _ in 0..20 {
+            failed(Reason::NameConflict);
+        }
+        assert!(failed(Reason::AuthentikUnavailable) <= FIRST);
+        assert!(failed(Reason::AuthentikUnavailable) > FIRST);
     }
 
     #[tokio::test(start_paused = true)]
