@@ -39,6 +39,8 @@ fn jitter() -> f64 {
 /// What a person may change to ask for another try at once.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Request {
+    /// The resource's own identity: one that was deleted and made anew does not wait for what its namesake did.
+    pub uid: Option<String>,
     /// The spec's generation.
     pub generation: Option<i64>,
     /// The annotation that asks for a reconcile.
@@ -219,6 +221,22 @@ mod tests {
         assert_eq!(retries.wait(&1, &edited), None);
         tokio::time::advance(delay).await;
         assert_eq!(retries.wait(&1, &request), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_resource_made_anew_does_not_wait_for_its_namesake() {
+        let retries = Retries::default();
+        let of = |uid: &str| Request {
+            uid: Some(uid.to_owned()),
+            generation: Some(1),
+            ..Request::default()
+        };
+        // A try that was under way when the resource was deleted ends after that.
+        retries.forget(&1);
+        let failure = Failure::down(Reason::AuthentikUnavailable, "down");
+        retries.failed(&1, of("old"), &failure, Duration::from_secs(300));
+        assert!(retries.wait(&1, &of("old")).is_some());
+        assert_eq!(retries.wait(&1, &of("new")), None);
     }
 
     #[tokio::test(start_paused = true)]

@@ -115,6 +115,7 @@ impl<K: StageKind> Run<K> {
 
     fn request(&self) -> Request {
         Request {
+            uid: self.resource.meta().uid.clone(),
             generation: self.resource.meta().generation,
             requested_at: self
                 .resource
