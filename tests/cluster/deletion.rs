@@ -1,6 +1,7 @@
 //! What becomes of a stage when its resource is deleted.
 
 use authentik_stage_operator::api::conditions;
+use devkit::gateway::{Fault, FaultKind};
 use kube::core::DynamicObject;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -244,6 +245,24 @@ async fn delete_waits_for_a_server_that_is_down_and_goes_on_by_itself() {
         test.delete(VALIDATE, "mfa").await;
         waits(test, VALIDATE, "mfa", "AuthentikUnavailable").await;
         test.gateway.start().await;
+        test.gone(VALIDATE, "mfa").await;
+        assert_eq!(stage(test, VALIDATE, "mfa").await, None);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_authentiks_deletes_nothing() {
+    test(async |test| {
+        test.connect().await;
+        create(test, VALIDATE, "mfa", "Delete").await;
+        // As a proxy does that answers in authentik's place.
+        let wrong = Fault::new(FaultKind::WrongJson).method(Method::DELETE);
+        let wrong = test.gateway.inject(wrong);
+        test.delete(VALIDATE, "mfa").await;
+        waits(test, VALIDATE, "mfa", "AuthentikUnavailable").await;
+        assert!(stage(test, VALIDATE, "mfa").await.is_some());
+        test.gateway.remove(wrong);
         test.gone(VALIDATE, "mfa").await;
         assert_eq!(stage(test, VALIDATE, "mfa").await, None);
     })
