@@ -4,11 +4,10 @@ use std::error::Error;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use serde_json::Value;
 
-use crate::kubernetes::helm;
+use crate::kubernetes::helm_command;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -58,10 +57,12 @@ fn chart() -> PathBuf {
 /// Renders the chart with its default values, for `kubectl apply` and kustomize.
 ///
 /// # Errors
-/// When Helm can't be built or refuses the chart.
+/// When Helm refuses the chart.
+///
+/// # Panics
+/// When Helm is missing and can't be built.
 pub fn manifests() -> Result<String> {
-    let mut command = Command::new(helm()?);
-    command.args(["template", NAME, "--namespace", NAMESPACE]);
+    let mut command = helm_command(["template", NAME, "--namespace", NAMESPACE]);
     // What Helm is to leave, nobody else takes away.
     command.args(["--set", "crds.keep=false"]).arg(chart());
     let output = command.output()?;
