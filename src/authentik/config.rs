@@ -57,6 +57,29 @@ impl fmt::Debug for Observer {
     }
 }
 
+type Ask = dyn Fn() -> bool + Send + Sync;
+
+/// Asked just before each request whether it may still be sent; by default each may.
+#[derive(Clone, Default)]
+pub struct Gate(Option<Arc<Ask>>);
+
+impl Gate {
+    /// A request that is about to be sent ends in [`Error::Closed`](super::Error::Closed) where `is_open` says no.
+    pub fn new(is_open: impl Fn() -> bool + Send + Sync + 'static) -> Gate {
+        Gate(Some(Arc::new(is_open)))
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.0.as_ref().is_none_or(|is_open| is_open())
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Gate")
+    }
+}
+
 /// One authentik server: where it is, who we are there, and how fast we may ask.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -74,6 +97,8 @@ pub struct Config {
     pub max_concurrent_requests: Option<usize>,
     /// Told of every request that has ended.
     pub observer: Observer,
+    /// Asked before every request.
+    pub gate: Gate,
 }
 
 /// A [`Config`] that can't work. Its text names the field and never repeats a value, for a value may hold a credential.

@@ -78,7 +78,7 @@ pub enum Error {
         /// authentik's words.
         detail: String,
     },
-    /// The client was closed before the request was sent.
+    /// The client was closed, or its [`Gate`](super::Gate), before the request was sent.
     #[error("the operator is ending")]
     Closed,
 }

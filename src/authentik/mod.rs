@@ -34,7 +34,7 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 pub use self::{
-    config::{Config, ConfigError, Observed, Observer},
+    config::{Config, ConfigError, Gate, Observed, Observer},
     error::{DeniedKind, Error},
     versions::Version,
 };

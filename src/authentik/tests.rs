@@ -87,6 +87,7 @@ fn config(url: &str) -> Config {
         requests_per_second: None,
         max_concurrent_requests: None,
         observer: Observer::default(),
+        gate: Gate::default(),
     }
 }
 
@@ -211,6 +212,25 @@ async fn requests_carry_what_authentik_needs() {
     let agent = header(head, "user-agent").unwrap();
     assert!(agent.starts_with("authentik-stage-operator/"));
     assert_eq!(sent, body.to_string());
+}
+
+#[tokio::test]
+async fn nothing_is_sent_through_a_gate_that_is_shut() {
+    let server = Server::always(json_answer("200 OK", &json!({"pk": PK.to_string()}))).await;
+    let (open, mut config) = (Arc::new(Mutex::new(false)), config(&server.url));
+    let asked = open.clone();
+    config.gate = Gate::new(move || *asked.lock().unwrap());
+    let client = Client::new(&config).unwrap();
+    let shut = client.update(STAGES, PK, &json!({"name": "n"})).await;
+    assert_eq!(shut, Err(Error::Closed));
+    assert_eq!(server.seen(), Vec::<String>::new());
+    *open.lock().unwrap() = true;
+    assert!(
+        client
+            .update(STAGES, PK, &json!({"name": "n"}))
+            .await
+            .is_ok()
+    );
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Collection,
-    config::{Config, ConfigError, Observed, Observer},
+    config::{Config, ConfigError, Gate, Observed, Observer},
     error::{Asked, Error, broken, refusal},
     model_permission,
     redact::Redactor,
@@ -39,6 +39,7 @@ pub(super) struct Transport {
     rate: Option<DefaultDirectRateLimiter>,
     slots: Semaphore,
     observer: Observer,
+    gate: Gate,
 }
 
 /// One request.
@@ -87,6 +88,7 @@ impl Transport {
                 .map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             slots: Semaphore::new(config.concurrency()?),
             observer: config.observer.clone(),
+            gate: config.gate.clone(),
         })
     }
 
@@ -107,7 +109,7 @@ impl Transport {
         if let Some(rate) = &self.rate {
             rate.until_ready().await;
         }
-        if self.slots.is_closed() {
+        if self.slots.is_closed() || !self.gate.is_open() {
             return Err(Error::Closed);
         }
         let started = Instant::now();

@@ -13,7 +13,12 @@ use uuid::Uuid;
 use crate::{
     api::MANAGER,
     controller::{Controller, Options},
-    ops::{http, leader::Candidate, logs, traces::Traces},
+    ops::{
+        http,
+        leader::{Candidate, Leadership},
+        logs,
+        traces::Traces,
+    },
 };
 
 /// How long the reconciles under way may take to end. Kubernetes kills a pod 30 s after SIGTERM; people wait less
@@ -75,7 +80,9 @@ impl Run {
                 .filter(|name| !name.is_empty())
                 .collect(),
             watch_secrets: self.watch_secrets,
-            leads: candidate.as_ref().map(Candidate::leads),
+            leadership: candidate
+                .as_ref()
+                .map_or_else(Leadership::default, Candidate::leadership),
         };
         let controller = Arc::new(Controller::new(client, options));
         let (stop, stopped) = watch::channel(false);

@@ -32,7 +32,7 @@ use crate::{
         ConnectionSettings, ConnectionStatus, DEFAULT_CONNECTION, MANAGER, RECONCILE_ANNOTATION,
         SecretKey, condition, conditions, set_condition, without_condition,
     },
-    authentik::{self, Client, Config, Observer},
+    authentik::{self, Client, Config, Gate, Observer},
     ops::{metrics::Asked, traces},
     plan::SecretVersion,
 };
@@ -588,7 +588,9 @@ async fn build<C: Connection>(
             elapsed: observed.elapsed,
         });
     });
-    let client = client(connection.settings(), token, observer)?;
+    let leadership = ctx.leadership.clone();
+    let gate = Gate::new(move || leadership.is_certain());
+    let client = client(connection.settings(), token, observer, gate)?;
     let settings = connection.settings();
     let (poked, id) = (Arc::downgrade(ctx), Id::Connection(key.clone()));
     let poke = Box::new(move || {
@@ -613,6 +615,7 @@ pub fn client(
     settings: &ConnectionSettings,
     token: SecretString,
     observer: Observer,
+    gate: Gate,
 ) -> Result<Client, Failure> {
     let config = Config {
         url: settings.url.clone(),
@@ -622,6 +625,7 @@ pub fn client(
         requests_per_second: settings.requests_per_second,
         max_concurrent_requests: Some(settings.max_concurrent_requests().into()),
         observer,
+        gate,
     };
     Client::new(&config).map_err(|error| Failure::new(Reason::InvalidSpec, error.to_string()))
 }

@@ -21,7 +21,7 @@ use super::{
     secrets::{Secrets, Watched},
 };
 use crate::{
-    ops::metrics::Metrics,
+    ops::{leader::Leadership, metrics::Metrics},
     plan::{self, Desired, Live},
     stages::{ResourceId, StageKind},
 };
@@ -85,7 +85,7 @@ pub struct Context {
     /// What is measured.
     pub metrics: Arc<Metrics>,
     /// Whether this replica works; a standby only watches.
-    leads: watch::Receiver<bool>,
+    pub leadership: Leadership,
     /// What is due and not yet looked at.
     queued: Mutex<HashSet<(&'static str, Key)>>,
     queues: RwLock<HashMap<Queue, mpsc::UnboundedSender<Key>>>,
@@ -99,7 +99,7 @@ impl Context {
         client: Client,
         watched: Watched,
         watches: usize,
-        leads: watch::Receiver<bool>,
+        leadership: Leadership,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
@@ -113,7 +113,7 @@ impl Context {
             ignored: Mutex::default(),
             uncertain: Mutex::default(),
             metrics,
-            leads,
+            leadership,
             queued: Mutex::default(),
             queues: RwLock::default(),
             unsynced: AtomicUsize::new(watches),
@@ -225,19 +225,6 @@ impl Context {
         *self.synced.borrow()
     }
 
-    /// Whether this replica works.
-    pub fn leads(&self) -> bool {
-        *self.leads.borrow()
-    }
-
-    /// Waits until this replica works; for ever where it never does.
-    pub async fn elected(&self) {
-        let mut leads = self.leads.clone();
-        if leads.wait_for(|leads| *leads).await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    }
-
     /// Notes that an object of this kind, namespace and name is due.
     pub fn is_due(&self, object: (&'static str, Key)) {
         self.queued
@@ -252,7 +239,7 @@ impl Context {
             .lock()
             .expect("no panic while held")
             .remove(object);
-        self.leads()
+        self.leadership.is_held()
     }
 
     /// The kinds of what is due and not yet looked at, once each.

@@ -31,7 +31,6 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     core::{DeserializeGuard, PartialObjectMeta},
 };
-use tokio::sync::watch::{self as signal, Receiver};
 
 use self::{
     connections::{Connection, kind_name},
@@ -42,7 +41,7 @@ use self::{
 };
 use crate::{
     api::{AuthentikConnection, ClusterAuthentikConnection, ConnectionKind},
-    ops::metrics,
+    ops::{leader::Leadership, metrics},
     stages::{ForEachKind, ResourceId, StageKind, for_each_kind},
 };
 
@@ -53,8 +52,8 @@ pub struct Options {
     pub namespaces: Vec<String>,
     /// Whether Secrets are watched; else one is looked at whenever what names it is.
     pub watch_secrets: bool,
-    /// Whether this replica leads, as it changes; none: it always does.
-    pub leads: Option<Receiver<bool>>,
+    /// Whether this replica works; by default it always does.
+    pub leadership: Leadership,
 }
 
 type Stop = Shared<BoxFuture<'static, ()>>;
@@ -86,8 +85,7 @@ impl Controller {
             namespaces if namespaces.is_empty() => Watched::Everywhere,
             namespaces => Watched::In(namespaces),
         };
-        let leads = options.leads.unwrap_or_else(|| signal::channel(true).1);
-        let ctx = Context::new(client, watched, watches, leads, Arc::default());
+        let ctx = Context::new(client, watched, watches, options.leadership, Arc::default());
         Self {
             ctx,
             scopes,
@@ -109,7 +107,7 @@ impl Controller {
             connections: self.ctx.connections.reasons(),
             queued: self.ctx.queued(),
             listed: self.ctx.connections.inventory_ages(),
-            leads: self.ctx.leads(),
+            leads: self.ctx.leadership.is_held(),
         })
     }
 
@@ -141,11 +139,11 @@ impl Controller {
 
 /// When a standby becomes the leader, everything it knows of is due.
 async fn start_work(ctx: Arc<Context>, stop: Stop) {
-    if ctx.leads() {
+    if ctx.leadership.is_held() {
         return;
     }
     tokio::select! {
-        () = ctx.elected() => {}
+        () = ctx.leadership.begins() => {}
         () = stop => return,
     }
     for key in ctx.connections.all() {

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     api::{MANAGER, StageStatus, conditions, set_condition, without_condition},
+    authentik,
     ops::traces,
     stages::StageKind,
 };
@@ -185,7 +186,12 @@ impl<K: StageKind> Run<K> {
         if self.status == self.before && self.known_to_kubernetes {
             return Ok(());
         }
-        let written = patch_status(&self.api(), &self.id.name, &self.status).await;
+        let written = if self.ctx.leadership.is_certain() {
+            patch_status(&self.api(), &self.id.name, &self.status).await
+        } else {
+            // Another replica may have found out more meanwhile.
+            Err(authentik::Error::Closed.into())
+        };
         let version = match &written {
             Ok(None) => return Ok(()),
             Ok(version) => version.as_deref(),

@@ -4,7 +4,7 @@
 //! over once it has seen it unchanged for the Lease's whole duration, and it stops working well before the others
 //! may do so. Every write is conditional on the version that was read, so two can't both win.
 
-use std::time::Duration;
+use std::{future, time::Duration};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
@@ -26,7 +26,41 @@ pub struct Candidate {
     leases: Api<Lease>,
     name: String,
     identity: String,
-    leads: watch::Sender<bool>,
+    /// Until when this replica may work.
+    leads: watch::Sender<Option<Instant>>,
+}
+
+/// Whether this replica may work, as it changes.
+#[derive(Clone, Debug, Default)]
+pub struct Leadership(Option<watch::Receiver<Option<Instant>>>);
+
+impl Leadership {
+    /// Whether this replica has been elected, and has not given up the Lease or heard of its loss.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        let is_held = |leads: &watch::Receiver<Option<Instant>>| leads.borrow().is_some();
+        self.0.as_ref().is_none_or(is_held)
+    }
+
+    /// Whether no other replica can have been elected meanwhile. A process that was stopped, or got no time, finds
+    /// here that its Lease has expired before anything else tells it.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        let is_certain = |leads: &watch::Receiver<Option<Instant>>| {
+            leads.borrow().is_some_and(|until| Instant::now() < until)
+        };
+        self.0.as_ref().is_none_or(is_certain)
+    }
+
+    /// Waits until this replica is elected; for ever where it never is.
+    pub async fn begins(&self) {
+        let Some(mut leads) = self.0.clone() else {
+            return;
+        };
+        if leads.wait_for(Option::is_some).await.is_err() {
+            future::pending::<()>().await;
+        }
+    }
 }
 
 /// The Lease was lost, or could not be renewed in time.
@@ -48,14 +82,14 @@ impl Candidate {
             leases: Api::namespaced(client, namespace),
             name: name.to_owned(),
             identity,
-            leads: watch::Sender::new(false),
+            leads: watch::Sender::new(None),
         }
     }
 
     /// Whether this replica leads, as it changes.
     #[must_use]
-    pub fn leads(&self) -> watch::Receiver<bool> {
-        self.leads.subscribe()
+    pub fn leadership(&self) -> Leadership {
+        Leadership(Some(self.leads.subscribe()))
     }
 
     /// Waits for the Lease, then holds it for as long as it can be renewed. Returns in time before another replica
@@ -65,31 +99,33 @@ impl Candidate {
             version: None,
             since: Instant::now(),
         };
-        while !self.take(&mut seen).await {
-            tokio::time::sleep(PERIOD).await;
-        }
-        tracing::info!(identity = self.identity, "leading");
-        self.leads.send_replace(true);
-        let mut renewed = Instant::now();
-        while renewed.elapsed() < DEADLINE {
-            tokio::time::sleep(PERIOD).await;
-            let left = DEADLINE.saturating_sub(renewed.elapsed());
+        let mut until = loop {
             let began = Instant::now();
-            match tokio::time::timeout(left, self.renew()).await {
-                Ok(Ok(true)) => renewed = began,
+            if self.take(&mut seen).await {
+                break began + DEADLINE;
+            }
+            tokio::time::sleep(PERIOD).await;
+        };
+        tracing::info!(identity = self.identity, "leading");
+        while Instant::now() < until {
+            self.leads.send_replace(Some(until));
+            tokio::time::sleep(PERIOD).await;
+            let began = Instant::now();
+            match tokio::time::timeout_at(until, self.renew()).await {
+                Ok(Ok(true)) => until = began + DEADLINE,
                 // Another holds it: there is nothing to wait for.
                 Ok(Ok(false)) => break,
                 Ok(Err(error)) => tracing::warn!(%error, "the Lease was not renewed; trying again"),
                 Err(_) => tracing::warn!("the Lease was not renewed in time"),
             }
         }
-        self.leads.send_replace(false);
+        self.leads.send_replace(None);
         Lost
     }
 
     /// Lets the next replica take over at once. Does nothing where this one does not lead.
     pub async fn release(&self) {
-        if !self.leads.send_replace(false) {
+        if self.leads.send_replace(None).is_none() {
             return;
         }
         let released = async {
@@ -204,5 +240,28 @@ impl Candidate {
             lease_transitions: Some(transitions + i32::from(renewal.is_none() && old.is_some())),
             ..LeaseSpec::default()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_not_renewed_for_long_does_not_trust_in_the_lease() {
+        let leads = watch::Sender::new(None);
+        let leadership = Leadership(Some(leads.subscribe()));
+        assert!(!leadership.is_held() && !leadership.is_certain());
+        leads.send_replace(Some(Instant::now() + DEADLINE));
+        leadership.begins().await;
+        assert!(leadership.is_held() && leadership.is_certain());
+        tokio::time::advance(DEADLINE).await;
+        assert!(leadership.is_held() && !leadership.is_certain());
+    }
+
+    #[test]
+    fn without_an_election_it_always_leads() {
+        let leadership = Leadership::default();
+        assert!(leadership.is_held() && leadership.is_certain());
     }
 }

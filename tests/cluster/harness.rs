@@ -12,7 +12,7 @@ use std::{
 use authentik_stage_operator::{
     api::conditions,
     controller::{Controller, Options},
-    ops::rbac,
+    ops::{leader::Leadership, rbac},
     stages,
 };
 use devkit::{
@@ -405,7 +405,7 @@ impl Test {
         Options {
             namespaces: vec![self.namespace.clone()],
             watch_secrets: true,
-            leads: None,
+            leadership: Leadership::default(),
         }
     }
 

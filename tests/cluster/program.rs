@@ -76,6 +76,11 @@ impl Program {
         self.all().await
     }
 
+    /// Sends it a signal, such as STOP.
+    pub async fn signal(&self, name: &str) {
+        signal(&self.child, name).await;
+    }
+
     /// Waits until it ends by itself.
     pub async fn ends(mut self) -> ExitStatus {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
@@ -90,14 +95,19 @@ impl Program {
 
     /// Asks it to end and waits until it has; returns all that it has logged, a line each.
     pub async fn terminate(mut self) -> Vec<String> {
-        let pid = self.child.id().expect("it runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().await;
-        assert!(sent.expect("there is a kill command").success());
+        self.signal("TERM").await;
         let ended = tokio::time::timeout(GRACE, self.child.wait()).await;
         let status = ended.expect("it ends in time").expect("it can be awaited");
         assert!(status.success(), "{status}");
         self.all().await
     }
+}
+
+/// Sends a signal, such as STOP, to a process that has not been awaited.
+pub async fn signal(process: &Child, name: &str) {
+    let pid = process.id().expect("it runs").to_string();
+    let sent = Command::new("kill").args(["-s", name, &pid]).status().await;
+    assert!(sent.expect("there is a kill command").success());
 }
 
 /// The fields of the events with this text in their message.

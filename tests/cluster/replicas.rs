@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
+use devkit::gateway::{Exchange, Fault, FaultKind};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, ResourceExt,
     api::{Patch, PatchParams},
     runtime::wait::await_condition,
 };
+use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    harness::{PATIENCE, Test, VALIDATE, test, text},
+    harness::{PATIENCE, Test, VALIDATE, collection, test, text},
     program::Program,
 };
 
@@ -149,6 +151,59 @@ async fn a_leader_that_loses_its_lease_ends() {
         assert!(
             !status.success(),
             "Kubernetes has to see that it did not end by order"
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_slept_through_the_end_of_its_lease_writes_nothing_more() {
+    test(async |test| {
+        let (first, second) = two(test).await;
+        test.connect().await;
+        apply(test, "mfa").await;
+        test.in_sync(VALIDATE, "mfa").await;
+        let name = test.name("mfa");
+        let stage = test.authentik.stage("validate", &name).await;
+        let path = format!(
+            "{}{}/",
+            collection(VALIDATE),
+            text(&stage.expect("it is there")["pk"])
+        );
+        test.authentik
+            .patch(&path, json!({"device_classes": ["sms"]}))
+            .await;
+
+        // What the first reads is late, and says that there is something to write.
+        test.gateway.clear();
+        let late = Fault::new(FaultKind::Latency(Duration::from_secs(5)));
+        test.gateway
+            .inject(late.method(Method::GET).path(collection(VALIDATE)).times(1));
+        test.request_reconcile(VALIDATE, "mfa", "now").await;
+        let asks = |audit: &[Exchange]| {
+            audit
+                .iter()
+                .any(|asked| asked.path.contains(collection(VALIDATE)))
+        };
+        assert!(test.gateway.wait_for(asks, PATIENCE).await);
+        first.program.signal("STOP").await;
+        assert_eq!(test.written(), []);
+
+        leads(test, second.name, PATIENCE).await;
+        let repaired = |audit: &[Exchange]| {
+            audit
+                .iter()
+                .any(|asked| asked.method == "PATCH" && asked.status.is_some())
+        };
+        assert!(test.gateway.wait_for(repaired, PATIENCE).await);
+        test.in_sync(VALIDATE, "mfa").await;
+        first.program.signal("CONT").await;
+        assert!(!first.program.ends().await.success());
+        assert_eq!(
+            test.written().len(),
+            1,
+            "by the second alone: {:?}",
+            test.written()
         );
     })
     .await;
