@@ -137,9 +137,7 @@ impl<K: StageKind> Run<K> {
         {
             return Ok(live);
         }
-        if self.has_made(server, &live) {
-            // Its secrets are sent once more: which request brought them is not known.
-            self.created(server, &live, Vec::new());
+        if self.recognise(server, &live) {
             return Ok(live);
         }
         let policy = self.resource.common().adoption_policy.unwrap_or_default();

@@ -251,7 +251,11 @@ impl<K: StageKind> Run<K> {
         }
         if let Some(lost) = self.lost_on(server) {
             let found = self.look_up(server, &lost.desired.name).await?;
-            if found.as_ref().is_some_and(|live| lost.made::<K>(live)) {
+            // On record before anything else can fail.
+            if found
+                .as_ref()
+                .is_some_and(|live| self.recognise(server, live))
+            {
                 return Ok(found);
             }
             if lost.desired.name == name {
@@ -281,10 +285,16 @@ impl<K: StageKind> Run<K> {
             .filter(|creation| creation.server == server.url)
     }
 
-    /// Whether this stage came of that creation, whatever the spec says by now.
-    pub(super) fn has_made(&self, server: &Server, live: &Live) -> bool {
-        self.lost_on(server)
-            .is_some_and(|creation| creation.made::<K>(live))
+    /// Records a stage that came of a creation without an answer, whatever the spec says by now. Returns whether
+    /// it is such a one.
+    pub(super) fn recognise(&mut self, server: &Server, live: &Live) -> bool {
+        let lost = self.lost_on(server);
+        let is_own = lost.is_some_and(|creation| creation.made::<K>(live));
+        if is_own {
+            // Its secrets are sent once more: which request brought them is not known.
+            self.created(server, live, Vec::new());
+        }
+        is_own
     }
 
     /// Nothing is known of a write's outcome: the next reconcile asks authentik itself.
@@ -388,8 +398,7 @@ impl<K: StageKind> Run<K> {
             return Ok(Done::Drifted);
         };
         let stage = self.status.stage.as_ref();
-        let managed = stage.is_some_and(|stage| stage.managed && stage.uuid == live.uuid)
-            || self.has_made(server, &live);
+        let managed = stage.is_some_and(|stage| stage.managed && stage.uuid == live.uuid);
         self.identify(server, &live, managed);
         let mut diff = plan::diff::<K>(desired, &live, &self.status.secrets);
         if !managed {

@@ -161,6 +161,26 @@ async fn a_creation_is_recognised_after_the_resource_was_edited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_creation_is_recorded_although_its_resource_waits_for_a_reference() {
+    test(async |test| {
+        test.connect().await;
+        test.validate("first", json!({})).await;
+        test.in_sync(VALIDATE, "first").await;
+        let unseen = created_unseen(test, "mfa", json!({"adoptionPolicy": "Never"})).await;
+        let made = stage(test, "mfa").await;
+        let missing = json!([{"name": test.name("missing")}]);
+        let edit = json!({"adoptionPolicy": "Never", "configurationStages": missing});
+        test.validate("mfa", edit).await;
+        test.gateway.remove(unseen);
+        let waiting = test.reason(VALIDATE, "mfa", "ReferenceNotFound").await;
+        assert_eq!(waiting.data["status"]["stage"]["uuid"], made["pk"]);
+        assert_eq!(waiting.data["status"]["stage"]["managed"], true);
+        test.event("mfa", "Created").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_creation_is_taken_back_after_the_resource_was_edited_and_deleted() {
     test(async |test| {
         test.connect().await;
