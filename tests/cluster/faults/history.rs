@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::{
     dice::Dice,
     replicas::{Moment, Replicas, Server},
-    specs::{self, SECRETS, SLOTS, TOTP},
+    specs::{self, FLOWS, SECRETS, SLOTS, TOTP},
 };
 use crate::harness::{DUO, Test, collection, text};
 
@@ -52,6 +52,8 @@ pub struct History<'a> {
     secrets: u64,
     /// For how many more steps authentik (false) and Kubernetes (true) are out of reach.
     shut: BTreeMap<bool, u64>,
+    /// The flows' UUIDs, by slug.
+    pub flows: BTreeMap<String, String>,
     /// The stages that were made by hand, by UUID.
     pub by_hand: BTreeSet<String>,
     /// The resources, by uid, that were deleted and may have left their stages.
@@ -60,7 +62,7 @@ pub struct History<'a> {
     pub untouched: BTreeMap<String, Untouched>,
     /// Whether replicas are killed at all.
     kills: bool,
-    /// The last request before a replica was killed, with what only it knew.
+    /// The last request before a replica ended or was frozen, with what only it knew.
     pub killed_after: u64,
     setting: Setting,
 }
@@ -89,6 +91,7 @@ impl<'a> History<'a> {
             specs: BTreeMap::new(),
             secrets: 0,
             shut: BTreeMap::new(),
+            flows: BTreeMap::new(),
             by_hand: BTreeSet::new(),
             left: BTreeSet::new(),
             untouched: BTreeMap::new(),
@@ -98,6 +101,10 @@ impl<'a> History<'a> {
         };
         let totp = test.totp_stage(TOTP).await;
         history.by_hand.insert(text(&totp).to_owned());
+        for flow in FLOWS {
+            let uuid = text(&test.flow(flow).await).to_owned();
+            history.flows.insert(test.name(flow), uuid);
+        }
         for secret in SECRETS {
             history.rotate(secret).await;
         }
@@ -125,13 +132,21 @@ impl<'a> History<'a> {
                 _ if self.kills => self.end_a_replica().await,
                 _ => self.user().await,
             }
-            self.replicas.start_again();
+            self.start_again();
             let requests = self.dice.below(8);
             self.pace(requests).await;
         }
         self.tell("calm");
         self.shut.clear();
         self.replicas.calm().await;
+        self.start_again();
+    }
+
+    /// Starts the replicas again that have ended, killed or without the Lease.
+    pub fn start_again(&mut self) {
+        if self.replicas.start_again() {
+            self.note_loss();
+        }
     }
 
     fn tell(&mut self, what: impl std::fmt::Display) {
@@ -233,7 +248,7 @@ impl<'a> History<'a> {
             let action = *self.dice.one(&["skip", "deny"]);
             json!({"not_configured_action": action, "last_auth_threshold": "hours=20"})
         };
-        let (what, of_another_kind) = (self.dice.below(3), self.dice.percent(20));
+        let (what, of_another_kind) = (self.dice.below(4), self.dice.percent(20));
         let kind_of_new = if of_another_kind { "totp" } else { kind };
         let found = self
             .test
@@ -252,6 +267,7 @@ impl<'a> History<'a> {
                 let _ = self.test.authentik.send(Method::DELETE, &path, None).await;
             }
             (2, Some(stage)) => self.change_by_hand(kind, &stage, change).await,
+            (3, Some(stage)) => self.bind_by_hand(&stage).await,
             _ => {}
         }
     }
@@ -295,8 +311,53 @@ impl<'a> History<'a> {
             // It may match now, and be taken over.
             self.untouched.remove(uuid);
         } else if let (200, Some(untouched)) = (status, self.untouched.get_mut(uuid)) {
+            let bindings = untouched.stage["bindings"].take();
             untouched.stage = changed;
+            untouched.stage["bindings"] = bindings;
         }
+    }
+
+    /// Binds a stage to a flow, or takes it out or moves it where it is bound there.
+    async fn bind_by_hand(&mut self, stage: &Value) {
+        let uuid = text(&stage["pk"]);
+        let flow = *self.dice.one(&FLOWS);
+        let flow = self.test.name(flow);
+        let target = self.flows[&flow].clone();
+        let order = 10 * self.dice.below(3);
+        let moves = self.dice.percent(50);
+        let authentik = &self.test.authentik;
+        let path = "flows/bindings/";
+        let there = authentik
+            .list(&format!("{path}?target={target}&stage={uuid}"))
+            .await
+            .pop();
+        let (method, path, body, done) = match there {
+            None => {
+                let body = json!({"target": target, "stage": uuid, "order": order});
+                (Method::POST, path.to_owned(), Some(body), "bound to")
+            }
+            Some(binding) => {
+                let path = format!("{path}{}/", text(&binding["pk"]));
+                if moves {
+                    (
+                        Method::PATCH,
+                        path,
+                        Some(json!({"order": order})),
+                        "moved in",
+                    )
+                } else {
+                    (Method::DELETE, path, None, "taken out of")
+                }
+            }
+        };
+        // The operator may have been faster.
+        let _ = authentik.send(method, &path, body).await;
+        self.tell(format_args!(
+            "{} is {done} {flow} by hand, at {order}",
+            stage["name"]
+        ));
+        // It may match now, and be taken over; and it is not as it was.
+        self.untouched.remove(uuid);
     }
 
     fn fault(&mut self) {
@@ -409,6 +470,11 @@ impl<'a> History<'a> {
 
     async fn kill(&mut self, number: usize) {
         self.replicas.kill(number).await;
+        self.start_again();
+    }
+
+    /// What a replica was about to record is lost from here on.
+    fn note_loss(&mut self) {
         let last = self.test.gateway.history().pop();
         self.killed_after = last.map_or(0, |request| request.n);
     }
@@ -419,6 +485,14 @@ impl<'a> History<'a> {
         if self.replicas.count() > 1 && self.dice.percent(40) {
             self.tell("the Lease is taken away");
             self.replicas.take_the_lease_away().await;
+            return;
+        }
+        if self.replicas.count() > 1 && self.dice.percent(25) {
+            self.tell(format_args!(
+                "replica {number} is frozen until all is right"
+            ));
+            self.replicas.freeze(number).await;
+            self.note_loss();
             return;
         }
         if self.dice.percent(40) {

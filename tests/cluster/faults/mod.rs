@@ -94,11 +94,12 @@ async fn settle(history: &mut History<'_>, seed: u64) {
         if Instant::now() > deadline {
             fail(history, seed, &problems);
         }
-        history.replicas.start_again();
+        history.start_again();
         let more = |audit: &[Exchange]| audit.len() > requests;
         history.test.gateway.wait_for(more, PATIENCE).await;
     }
     let writes = history.test.writes().len();
+    history.replicas.thaw().await;
     history.test.resyncs(1).await;
     let mut problems = Snapshot::take(history).await.problems(history);
     let more = history.test.writes().split_off(writes);
@@ -109,6 +110,7 @@ async fn settle(history: &mut History<'_>, seed: u64) {
     problems.extend(unasked(
         &history.test.gateway.history(),
         &history.test.record.asked(),
+        &history.flows,
     ));
     if !problems.is_empty() {
         fail(history, seed, &problems);

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::history::{History, Untouched};
 use crate::{
     factor,
-    harness::{DUO, VALIDATE, collection, condition, is_true, text},
+    harness::{DUO, Test, VALIDATE, collection, condition, is_true, text},
     record::Asked,
 };
 
@@ -31,6 +31,12 @@ const SECRET: [(&str, &str); 2] = [
     ("adminSecretKey", "admin_secret_key"),
 ];
 
+/// Where the API keeps bindings.
+const BINDINGS: &str = "flows/bindings/";
+
+/// A flow's UUID and an order in it.
+type Place = (String, i64);
+
 /// One resource at the end.
 struct Resource {
     kind: &'static str,
@@ -42,6 +48,8 @@ pub struct Snapshot {
     resources: Vec<Resource>,
     /// The stages of this history, by UUID; with the kind that they are of, where it is one of ours.
     stages: BTreeMap<String, (Option<&'static str>, Value)>,
+    /// The flows' UUIDs, by slug.
+    flows: BTreeMap<String, String>,
     /// Name to value, uid and resourceVersion.
     secrets: BTreeMap<String, (String, String, String)>,
 }
@@ -109,6 +117,11 @@ impl Snapshot {
                 }
             }
         }
+        for (stage, places) in bindings(test, history.flows.values()).await {
+            if let Some((_, stage)) = stages.get_mut(&stage) {
+                stage["bindings"] = json!(places);
+            }
+        }
         let secrets: Api<Secret> = Api::namespaced(test.kube.clone(), &test.namespace);
         let secrets = secrets.list(&ListParams::default()).await;
         let secrets = secrets.expect("Secrets are listed").items.into_iter();
@@ -123,6 +136,7 @@ impl Snapshot {
         Self {
             resources,
             stages,
+            flows: history.flows.clone(),
             secrets: secrets.collect(),
         }
     }
@@ -212,6 +226,12 @@ impl Snapshot {
         {
             obstacles.insert("ReferenceNotFound");
         }
+        let wanted = spec["flows"].as_array().map_or(0, Vec::len);
+        // Where there is no stage to be observed, that is the first thing to say.
+        let is_missed = !(resource.observes() && resource.recorded().is_none());
+        if is_missed && wanted > places(spec, &self.flows).unwrap_or_default().len() {
+            obstacles.insert("ReferenceNotFound");
+        }
         let mut secrets = SECRET
             .iter()
             .filter_map(|(field, _)| spec[field]["secretKeyRef"]["name"].as_str());
@@ -230,9 +250,7 @@ impl Snapshot {
             let policy = spec["adoptionPolicy"].as_str().unwrap_or("IfMatch");
             if own.is_some() || kind != Some(resource.kind) {
                 obstacles.insert("NameConflict");
-            } else if policy == "Never"
-                || policy == "IfMatch" && self.differs(resource, live).is_some()
-            {
+            } else if policy == "Never" || policy == "IfMatch" && !self.matches(resource, live) {
                 obstacles.insert("AdoptionRefused");
             }
         }
@@ -261,8 +279,23 @@ impl Snapshot {
         })
     }
 
-    /// The first field in which this stage is not what the resource asks for, if there is one.
+    /// Whether `adoptionPolicy: IfMatch` takes this stage: bindings may be missing.
+    fn matches(&self, resource: &Resource, live: &Value) -> bool {
+        let wanted = places(resource.spec(), &self.flows);
+        let fits = |wanted: BTreeSet<Place>| bound(live).is_subset(&wanted);
+        self.differs_itself(resource, live).is_none() && wanted.is_none_or(fits)
+    }
+
+    /// How this stage is not what the resource asks for, if so.
     fn differs(&self, resource: &Resource, live: &Value) -> Option<String> {
+        let wanted = places(resource.spec(), &self.flows);
+        let differs = wanted.is_some_and(|wanted| wanted != bound(live));
+        let bindings = differs.then(|| format!("it stands at {}", live["bindings"]));
+        self.differs_itself(resource, live).or(bindings)
+    }
+
+    /// The first field in which this stage is not what the resource asks for, if there is one.
+    fn differs_itself(&self, resource: &Resource, live: &Value) -> Option<String> {
         let spec = resource.spec();
         if live["name"] != spec["name"] {
             return Some(format!("the stage's name is {}", live["name"]));
@@ -338,8 +371,14 @@ impl Snapshot {
                 stages.is_some_and(|stages| stages.iter().any(|stage| stage == uuid))
             })
         };
+        let declared = places(resource.spec(), &self.flows).unwrap_or_default();
+        let stands_elsewhere = |uuid: &str| {
+            let stage = self.stages.get(uuid);
+            stage.is_some_and(|(_, stage)| !bound(stage).is_subset(&declared))
+        };
+        let in_use = |uuid: &str| enrols(uuid) || stands_elsewhere(uuid);
         let blocked =
-            resource.spec()["deletionPolicy"] == "Delete" && resource.manages().is_some_and(enrols);
+            resource.spec()["deletionPolicy"] == "Delete" && resource.manages().is_some_and(in_use);
         expect(
             blocked && reason == Some("DeletionBlocked"),
             &format!("it is not gone, and {reason:?} is no reason"),
@@ -434,12 +473,23 @@ fn created_before(last: u64, called: &BTreeSet<String>, sent: &[Exchange]) -> bo
 }
 
 /// The writes that no resource asked for.
-pub fn unasked(sent: &[Exchange], asked: &BTreeMap<String, Asked>) -> Vec<String> {
+pub fn unasked(
+    sent: &[Exchange],
+    asked: &BTreeMap<String, Asked>,
+    flows: &BTreeMap<String, String>,
+) -> Vec<String> {
     let names = factor::names(sent);
+    let stood = stood(sent);
     let writes = sent.iter().filter(|exchange| exchange.is_write());
-    let is_asked = |write: &&Exchange| !is_asked_for(write, &names, asked);
+    let is_unasked = |write: &&Exchange| {
+        if write.path.contains(BINDINGS) {
+            !binding_is_asked_for(write, &stood, &names, asked, flows)
+        } else {
+            !is_asked_for(write, &names, asked)
+        }
+    };
     writes
-        .filter(is_asked)
+        .filter(is_unasked)
         .map(|write| {
             format!(
                 "nobody asked for {} {} {:?}",
@@ -461,31 +511,20 @@ fn is_asked_for(
         return false;
     };
     let body = write.body.clone().unwrap_or_default();
-    let uuid = write
-        .path
-        .trim_end_matches('/')
-        .rsplit('/')
-        .next()
-        .unwrap_or_default();
+    let uuid = last_part(&write.path);
     asked
         .values()
         .filter(|asked| asked.kind == kind)
         .any(|asked| {
-            let had = names
-                .get(uuid)
-                .is_some_and(|names| names.iter().any(|name| asked.wanted(name)));
-            let is_its = asked.stages.contains(uuid) || had;
-            let specs = asked
-                .specs
-                .values()
-                .filter(|spec| spec["managementPolicy"] != "Observe" && spec["suspend"] != true);
+            let is_its = was_its(asked, uuid, names);
+            let mut specs = writing(asked);
             match write.method.as_str() {
-                "POST" => specs.clone().any(|spec| holds(spec, &body)),
-                "PATCH" => is_its && specs.clone().any(|spec| holds(spec, &body)),
+                "POST" => specs.any(|spec| holds(spec, &body)),
+                "PATCH" => is_its && specs.any(|spec| holds(spec, &body)),
                 "DELETE" => {
                     is_its
                         && asked.deleted
-                        && specs.clone().any(|spec| {
+                        && specs.any(|spec| {
                             ["Delete", "ForceDelete"]
                                 .contains(&spec["deletionPolicy"].as_str().unwrap_or_default())
                         })
@@ -493,6 +532,109 @@ fn is_asked_for(
                 _ => false,
             }
         })
+}
+
+fn binding_is_asked_for(
+    write: &Exchange,
+    stood: &BTreeMap<String, (String, BTreeSet<Place>)>,
+    names: &BTreeMap<String, BTreeSet<String>>,
+    asked: &BTreeMap<String, Asked>,
+    flows: &BTreeMap<String, String>,
+) -> bool {
+    let body = write.body.clone().unwrap_or_default();
+    let (stage, stood) = match (write.method.as_str(), stood.get(last_part(&write.path))) {
+        ("POST", _) => (text(&body["stage"]), BTreeSet::new()),
+        (_, Some((stage, stood))) => (stage.as_str(), stood.clone()),
+        (_, None) => return false,
+    };
+    let order = body["order"].as_i64().unwrap_or_default();
+    let of_asked = |asked: &Asked| {
+        let mut wanted = writing(asked).filter_map(|spec| places(spec, flows));
+        match write.method.as_str() {
+            "POST" => wanted.any(|wanted| wanted.contains(&(text(&body["target"]).into(), order))),
+            "PATCH" => wanted.any(|wanted| {
+                let mut targets = stood.iter().map(|(target, _)| target.clone());
+                targets.any(|target| wanted.contains(&(target, order)))
+            }),
+            _ => wanted.any(|wanted| !stood.is_subset(&wanted)),
+        }
+    };
+    asked
+        .values()
+        .any(|asked| was_its(asked, stage, names) && of_asked(asked))
+}
+
+/// Whether the resource has managed this stage, or asked for one of a name that it has had.
+fn was_its(asked: &Asked, stage: &str, names: &BTreeMap<String, BTreeSet<String>>) -> bool {
+    let names = names.get(stage).into_iter().flatten();
+    asked.stages.contains(stage) || names.into_iter().any(|name| asked.wanted(name))
+}
+
+/// The specs that ask for writes.
+fn writing(asked: &Asked) -> impl Iterator<Item = &Value> {
+    let specs = asked.specs.values();
+    specs.filter(|spec| spec["managementPolicy"] != "Observe" && spec["suspend"] != true)
+}
+
+fn last_part(path: &str) -> &str {
+    let last = path.trim_end_matches('/').rsplit('/').next();
+    last.unwrap_or_default()
+}
+
+/// The places in these flows of every stage, by its UUID.
+async fn bindings(
+    test: &Test,
+    flows: impl Iterator<Item = &String>,
+) -> BTreeMap<String, BTreeSet<Place>> {
+    let mut bindings = BTreeMap::<_, BTreeSet<_>>::new();
+    for flow in flows {
+        let list = format!("{BINDINGS}?target={flow}&page_size=100");
+        for row in test.authentik.list(&list).await {
+            let (stage, place) = place(&row);
+            bindings.entry(stage).or_default().insert(place);
+        }
+    }
+    bindings
+}
+
+/// Stage and all places of every binding, by its UUID, as far as answers tell.
+fn stood(history: &[Exchange]) -> BTreeMap<String, (String, BTreeSet<Place>)> {
+    let mut stood = BTreeMap::<_, (String, BTreeSet<_>)>::new();
+    let exchanges = history.iter().filter(|sent| sent.path.contains(BINDINGS));
+    for answer in exchanges.filter_map(|exchange| exchange.response.as_ref()) {
+        let rows = answer["results"].as_array().into_iter().flatten();
+        for row in rows.chain([answer]).filter(|row| row["pk"].is_string()) {
+            let (stage, place) = place(row);
+            let known = stood.entry(text(&row["pk"]).to_owned()).or_default();
+            known.0 = stage;
+            known.1.insert(place);
+        }
+    }
+    stood
+}
+
+/// The stage that a binding binds, and where.
+fn place(binding: &Value) -> (String, Place) {
+    let order = binding["order"].as_i64().unwrap_or_default();
+    let target = text(&binding["target"]).to_owned();
+    (text(&binding["stage"]).to_owned(), (target, order))
+}
+
+/// Where this spec wants the stage to stand, in flows that are there; nothing where it leaves that open.
+fn places(spec: &Value, flows: &BTreeMap<String, String>) -> Option<BTreeSet<Place>> {
+    let wanted = spec["flows"].as_array()?.iter();
+    let place = |entry: &Value| {
+        let flow = flows.get(text(&entry["flow"]["slug"]))?;
+        Some((flow.clone(), entry["order"].as_i64()?))
+    };
+    Some(wanted.filter_map(place).collect())
+}
+
+/// Where this stage stands.
+fn bound(stage: &Value) -> BTreeSet<Place> {
+    let places = stage["bindings"].as_array().into_iter().flatten();
+    let place = |place: &Value| Some((text(&place[0]).to_owned(), place[1].as_i64()?));
+    places.filter_map(place).collect()
 }
 
 /// Whether this spec asks for all that this body says.

@@ -15,7 +15,7 @@ use kube::{
 use serde_json::json;
 use tokio::process::{Child, Command};
 
-use crate::harness::Test;
+use crate::{harness::Test, program::signal};
 
 /// The replicas of one test, on the way to Kubernetes behind a gateway.
 pub struct Replicas<'a> {
@@ -24,6 +24,8 @@ pub struct Replicas<'a> {
     pub kubernetes: Gateway,
     kubeconfig: PathBuf,
     children: Vec<Child>,
+    /// The one that gets no time to work, if there is one.
+    frozen: Option<usize>,
     log: PathBuf,
 }
 
@@ -53,6 +55,7 @@ impl<'a> Replicas<'a> {
             kubernetes,
             kubeconfig,
             children: Vec::new(),
+            frozen: None,
             log: std::env::temp_dir().join(format!("{}.log", test.namespace)),
         };
         for _ in 0..count {
@@ -91,21 +94,42 @@ impl<'a> Replicas<'a> {
 
     /// Kills one with SIGKILL.
     pub async fn kill(&mut self, number: usize) {
+        self.frozen.take_if(|frozen| *frozen == number);
         let child = &mut self.children[number];
         // One that has ended by itself, as after the loss of its Lease, can't be killed.
         let _ = child.start_kill();
         child.wait().await.expect("it can be awaited");
     }
 
-    /// Starts those that have ended again, as the kubelet does.
-    pub fn start_again(&mut self) {
+    /// Gives one no time to work any more, unless there is such a one already.
+    pub async fn freeze(&mut self, number: usize) {
+        let child = &mut self.children[number];
+        let runs = child.try_wait().expect("it can be asked").is_none();
+        if self.frozen.is_none() && runs {
+            signal(child, "STOP").await;
+            self.frozen = Some(number);
+        }
+    }
+
+    /// Lets the one that got no time go on where it was.
+    pub async fn thaw(&mut self) {
+        if let Some(number) = self.frozen.take() {
+            signal(&self.children[number], "CONT").await;
+        }
+    }
+
+    /// Starts those that have ended again, as the kubelet does. Returns whether there was any.
+    pub fn start_again(&mut self) -> bool {
         let elect = self.count() > 1;
+        let mut any = false;
         for number in 0..self.count() {
             let ended = self.children[number].try_wait();
             if ended.expect("it can be asked").is_some() {
                 self.children[number] = self.spawn(elect);
+                any = true;
             }
         }
+        any
     }
 
     /// The gateway to this server.
@@ -147,7 +171,6 @@ impl<'a> Replicas<'a> {
             self.gateway(server).clear_faults();
             self.gateway(server).start().await;
         }
-        self.start_again();
     }
 }
 

@@ -20,6 +20,12 @@ pub const SLOTS: [(&str, &str); 6] = [
 /// The Secrets that Duo stages read.
 pub const SECRETS: [&str; 2] = ["s0", "s1"];
 
+/// Flows that are always there.
+pub const FLOWS: [&str; 2] = ["f0", "f1"];
+
+/// A flow that never is.
+const NO_FLOW: &str = "no-flow";
+
 /// A stage of another kind that is always there.
 pub const TOTP: &str = "totp";
 
@@ -95,6 +101,22 @@ fn common(
     if dice.percent(6) {
         spec.insert("suspend".to_owned(), json!(true));
     }
+    if dice.percent(50) {
+        let flows = flows(dice, &name);
+        spec.insert("flows".to_owned(), flows);
+    }
+}
+
+fn flows(dice: &mut Dice, name: impl Fn(&str) -> String) -> Value {
+    let mut slugs = match dice.below(10) {
+        0 => Vec::new(),
+        _ => dice.some(&FLOWS),
+    };
+    if dice.percent(5) {
+        slugs.push(NO_FLOW);
+    }
+    let entry = |slug: &str| json!({"flow": {"slug": name(slug)}, "order": 10 * dice.below(3)});
+    slugs.into_iter().map(entry).collect()
 }
 
 fn validate(dice: &mut Dice, name: impl Fn(&str) -> String) -> Map<String, Value> {
