@@ -166,7 +166,7 @@ impl<'a> Replicas<'a> {
     }
 
     /// Ends all faults.
-    pub async fn calm(&mut self) {
+    pub async fn calm(&self) {
         for server in [Server::Authentik, Server::Kubernetes] {
             self.gateway(server).clear_faults();
             self.gateway(server).start().await;

@@ -210,6 +210,7 @@ async fn killed_at<O: Operation>(
         replicas.kill(0).await;
     }
     replicas.calm().await;
+    replicas.start_again();
     operation.done(test, &name).await;
     is_held
 }
