@@ -151,7 +151,8 @@ impl<T: Listed> List<T> {
         self.state.lock().expect("no panic while held")
     }
 
-    fn age(&self) -> Option<Duration> {
+    /// How long ago it was read; nothing where it never was.
+    pub fn age(&self) -> Option<Duration> {
         self.state()
             .snapshot
             .as_ref()
@@ -224,6 +225,15 @@ impl<T: Listed> List<T> {
     /// What the lists since the last call have found different, whoever asked for them.
     fn take_changes(&self) -> Changes {
         std::mem::take(&mut self.state().changes)
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        let state = self.state();
+        state
+            .snapshot
+            .as_ref()
+            .map_or(0, |snapshot| snapshot.rows.len())
     }
 
     /// The row with this UUID.

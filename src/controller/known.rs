@@ -37,6 +37,8 @@ pub struct Known {
     request: Option<String>,
     /// When that annotation was last seen to change.
     asked: Option<Instant>,
+    /// When the stage was last looked at, at the earliest.
+    looked: Option<Instant>,
     /// The generation of the spec, and when it was first seen.
     edited: (Option<i64>, Instant),
     /// The resourceVersion that the watch has shown last.
@@ -70,6 +72,13 @@ pub struct Resources(Mutex<Inner>);
 pub fn stage_name<K: StageKind>(resource: &K) -> String {
     let name = resource.common().name.as_deref().map(str::trim);
     name.map_or_else(|| resource.name_any(), str::to_owned)
+}
+
+impl Known {
+    /// When a look was asked for that there has not been yet.
+    fn wants_a_look(&self) -> Option<Instant> {
+        self.asked.filter(|asked| self.looked < Some(*asked))
+    }
 }
 
 impl Fresh {
@@ -118,6 +127,7 @@ impl Resources {
             in_sync,
             request,
             asked,
+            looked: old.and_then(|old| old.looked),
             edited,
             version: version(resource),
         };
@@ -178,6 +188,30 @@ impl Resources {
     pub fn asked_since(&self, id: &ResourceId) -> Duration {
         let asked = self.get(id).and_then(|known| known.asked);
         asked.map_or(Duration::MAX, |asked| asked.elapsed())
+    }
+
+    /// As [`Self::asked_since`], for as long as the stage has not been looked at after that.
+    pub fn looks_since(&self, id: &ResourceId) -> Duration {
+        let known = self.get(id);
+        let asked = known.and_then(|known| known.wants_a_look());
+        asked.map_or(Duration::MAX, |asked| asked.elapsed())
+    }
+
+    /// The stage was looked at no earlier than this.
+    pub fn looked(&self, id: &ResourceId, at: Instant) {
+        if let Some(known) = self.lock().resources.get_mut(id) {
+            known.looked = Some(at);
+        }
+    }
+
+    /// How many resources of this kind want their stages to be looked at, of those that asked after `age` ago.
+    pub fn looks(&self, kind: &str, age: Duration) -> usize {
+        let inner = self.lock();
+        let of_kind = inner.resources.iter().filter(|(id, _)| id.kind == kind);
+        of_kind
+            .filter_map(|(_, known)| known.wants_a_look())
+            .filter(|asked| asked.elapsed() < age)
+            .count()
     }
 
     /// How long ago the spec was first seen as it is: what it names may have come to be just before.

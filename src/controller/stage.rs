@@ -32,6 +32,10 @@ use crate::{
     stages::{NAME, ResourceId, StageKind},
 };
 
+/// For how many rows of a list authentik takes as long as for one stage by itself: 3.5 ms and 70 ms, as measured on
+/// a server with one worker.
+const ROWS_A_LOOK: usize = 20;
+
 /// One reconcile of one resource: what it works on and what it has achieved so far, which is reported
 /// however it ends.
 pub struct Run<K> {
@@ -158,6 +162,7 @@ impl<K: StageKind> Run<K> {
         };
         self.move_to(&server);
         let live = self.observe(&server).await?;
+        self.ctx.resources.looked(&self.id, self.began);
         self.claim(&server, live.as_deref())?;
         let bindings = self.wanted_bindings(&server).await?;
         let desired = Resolver::new(&self.ctx, &server, &self.id)
@@ -231,7 +236,8 @@ impl<K: StageKind> Run<K> {
     async fn observe(&mut self, server: &Server) -> Result<Option<Arc<Live>>, Failure> {
         let list = self.list(server).await?;
         let name = super::known::stage_name(&*self.resource);
-        let uncertain = self.distrusts;
+        let looks = list.is_older_than(self.ctx.resources.looks_since(&self.id));
+        let uncertain = self.distrusts || looks;
         if let Some(recorded) = self.status.stage.clone().filter(|stage| stage.managed) {
             if let Some(live) = list.get(recorded.uuid).filter(|_| !uncertain) {
                 return Ok(Some(live));
@@ -316,8 +322,15 @@ impl<K: StageKind> Run<K> {
 
     pub(super) async fn list(&self, server: &Server) -> Result<Arc<List<Live>>, Failure> {
         let list = server.inventory.kind::<K>();
-        // The connection refreshes it; here it is read only where it never was, or when a person asks.
-        let max_age = self.ctx.resources.asked_since(&self.id);
+        // The connection refreshes it; here it is read only where it never was, or where so many people ask for a
+        // look that a look at each stage takes longer.
+        let looks = &self.ctx.resources;
+        let asked = list.age().map_or(0, |age| looks.looks(K::KIND, age));
+        let max_age = if asked * ROWS_A_LOOK < list.rows() {
+            Duration::MAX
+        } else {
+            looks.looks_since(&self.id)
+        };
         let read = list.at_most(max_age, server.client()).await;
         server.learn(K::COLLECTION, &reqwest::Method::GET, read)?;
         Ok(list)

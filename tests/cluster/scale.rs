@@ -138,6 +138,33 @@ async fn a_hundred_creations_are_a_hundred_posts_within_the_pace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_look_that_is_asked_for_costs_one_request_whatever_there_is_besides() {
+    test(async |test| {
+        crowd(test, 130).await;
+        test.connect_with(json!({"resyncInterval": "1h"})).await;
+        let names = names(3);
+        apply_all(test, &names).await;
+        in_sync_all(test, &names).await;
+        let uuid = test.get(VALIDATE, &names[1]).await.data["status"]["stage"]["uuid"].clone();
+        let path = format!("{VALIDATES}{}/", uuid.as_str().expect("it is text"));
+        let change = json!({"not_configured_action": "deny"});
+        test.authentik
+            .patch(path.trim_start_matches("/api/v3/"), change)
+            .await;
+        test.gateway.clear();
+        test.request_reconcile(VALIDATE, &names[1], "now").await;
+        test.event(&names[1], "DriftCorrected").await;
+        let made = test.gateway.audit().into_iter();
+        let made: Vec<_> = made.map(|made| (made.method, made.path)).collect();
+        assert_eq!(
+            made,
+            [("GET".to_owned(), path.clone()), ("PATCH".to_owned(), path)]
+        );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_more_requests_a_second_than_allowed() {
     test(async |test| {
         const RATE: usize = 5;
