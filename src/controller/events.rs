@@ -27,6 +27,8 @@ use crate::api::MANAGER;
 const SERIES: Duration = Duration::from_secs(30 * 60);
 /// How often the events that are not counted up any more are let go.
 const SWEEP: Duration = Duration::from_secs(60);
+/// The most characters of a name that Kubernetes takes.
+const LONGEST_NAME: usize = 253;
 /// The most characters of a note that Kubernetes takes.
 const LONGEST_NOTE: usize = 1024;
 
@@ -150,17 +152,22 @@ async fn count_up(
     }
 }
 
+/// A name as client-go makes them: the object's and the time's.
+fn event_name(object: &str, at: Timestamp) -> String {
+    let suffix = format!(".{:x}", at.as_nanosecond());
+    let longest = LONGEST_NAME - suffix.len();
+    // A name is ASCII; what is left of it has to end as names may.
+    let object = object.get(..longest).unwrap_or(object);
+    format!("{}{suffix}", object.trim_end_matches(['-', '.']))
+}
+
 async fn create(
     events: &Api<Event>,
     about: &ObjectReference,
     note: &Note,
 ) -> Result<String, kube::Error> {
     let now = Timestamp::now();
-    let name = format!(
-        "{}.{:x}",
-        about.name.as_deref().unwrap_or(MANAGER),
-        now.as_nanosecond()
-    );
+    let name = event_name(about.name.as_deref().unwrap_or(MANAGER), now);
     let event = Event {
         metadata: ObjectMeta {
             name: Some(name.clone()),
@@ -184,4 +191,20 @@ async fn create(
     };
     events.create(&PostParams::default(), &event).await?;
     Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_an_object_with_the_longest_name_has_one_that_kubernetes_takes() {
+        let at = Timestamp::from_second(1_800_000_000).unwrap();
+        assert_eq!(event_name("mfa", at), "mfa.18fae27693b40000");
+        for object in ["n".repeat(LONGEST_NAME), "n-".repeat(126), "n.".repeat(126)] {
+            let name = event_name(&object, at);
+            assert!(name.len() <= LONGEST_NAME, "{name}");
+            assert!(name.ends_with("n.18fae27693b40000"), "{name}");
+        }
+    }
 }
