@@ -30,11 +30,13 @@ struct Collector {
 
 impl Collector {
     /// Listens at this address; port 0 is any that is free.
-    async fn start(address: &str) -> Self {
+    async fn start(test: &Test, address: &str) -> Self {
         let listener = TcpListener::bind(address).await.expect("the port is free");
         let address = listener.local_addr().expect("it has an address");
         let (sender, received) = watch::channel(Vec::new());
+        let canaries = test.canaries.clone();
         let take = async move |body: Bytes| {
+            canaries.search("the exported spans", &body);
             let request = ExportTraceServiceRequest::decode(body).expect("it is OTLP");
             sender.send_modify(|spans| spans.extend(request.resource_spans));
             StatusCode::OK
@@ -136,7 +138,7 @@ async fn program(test: &Test, env: &[(&str, &str)]) -> Program {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_gets_each_reconcile_with_its_requests() {
     test(async |test| {
-        let collector = Collector::start("127.0.0.1:0").await;
+        let collector = Collector::start(test, "127.0.0.1:0").await;
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url());
         let program = program(test, &[endpoint, SOON]).await;
         test.connect().await;
@@ -209,7 +211,7 @@ async fn a_collector_gets_each_reconcile_with_its_requests() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failed_reconcile_is_a_failed_span() {
     test(async |test| {
-        let collector = Collector::start("127.0.0.1:0").await;
+        let collector = Collector::start(test, "127.0.0.1:0").await;
         let endpoint = format!("{}/v1/traces", collector.url());
         let program = program(
             test,
@@ -269,7 +271,7 @@ async fn without_a_collector_requests_carry_a_context_that_nobody_records() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_is_down_disturbs_nothing_and_is_told_of_once() {
     test(async |test| {
-        let collector = Collector::start("127.0.0.1:0").await;
+        let collector = Collector::start(test, "127.0.0.1:0").await;
         let (address, url) = (collector.address.to_string(), collector.url());
         drop(collector);
         let program = program(test, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), SOON]).await;
@@ -281,7 +283,7 @@ async fn a_collector_that_is_down_disturbs_nothing_and_is_told_of_once() {
         test.resyncs(2).await;
         assert_eq!(program.logged("the collector").len(), 1);
 
-        let collector = Collector::start(&address).await;
+        let collector = Collector::start(test, &address).await;
         program.logs("traces are sent again").await;
         let audit = test.gateway.audit();
         assert!(audit.iter().all(|exchange| exchange.traceparent.is_some()));
