@@ -56,7 +56,7 @@ pub struct Creation {
 impl Creation {
     /// Whether this stage is what came of it: nobody else makes one of the same name and content at that moment.
     pub fn made<K: StageKind>(&self, live: &Live) -> bool {
-        plan::matches::<K>(&self.desired, live)
+        plan::has_become::<K>(&self.desired, live)
     }
 }
 

@@ -249,3 +249,28 @@ pub fn update_body<K: StageKind>(diff: &Diff, desired: &Desired) -> Fields {
 pub fn matches<K: StageKind>(desired: &Desired, live: &Live) -> bool {
     diff::<K>(desired, live, &[]).changes.is_empty()
 }
+
+/// Whether a stage that was created so is this one: nobody has changed it, but what it referred to may have been
+/// deleted since, and authentik then takes the reference out.
+#[must_use]
+pub fn has_become<K: StageKind>(desired: &Desired, live: &Live) -> bool {
+    let changes = diff::<K>(desired, live, &[]).changes;
+    changes
+        .iter()
+        .all(|change| lacks_references(&change.wanted, &change.found))
+}
+
+fn lacks_references(wanted: &Value, found: &Value) -> bool {
+    let is_reference = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|text| Uuid::try_parse(text).is_ok())
+    };
+    match (wanted, found) {
+        (Value::Array(wanted), Value::Array(found)) => {
+            wanted.iter().all(is_reference) && found.iter().all(|found| wanted.contains(found))
+        }
+        (wanted, Value::Null) => is_reference(wanted),
+        _ => false,
+    }
+}

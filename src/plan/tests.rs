@@ -350,3 +350,34 @@ fn a_field_that_the_server_lacks_is_unsupported_and_not_sent() {
         Fields::from([("not_configured_action", json!("deny"))])
     );
 }
+
+#[test]
+fn a_stage_has_become_what_is_left_once_its_references_are_gone_and_nothing_else() {
+    let stages: Vec<_> = (0..3).map(|n| Uuid::from_u128(n).to_string()).collect();
+    let created = json!({
+        "notConfiguredAction": "deny", "deviceClasses": ["totp", "static"],
+        "configurationStages": [{"uuid": stages[0]}, {"uuid": stages[1]}],
+    });
+    let created = serde_json::from_value(created).expect("a spec");
+    let created = desired::<AuthenticatorValidateStage>("mfa", created, &Value::Null);
+    for (becomes, changed) in [
+        (true, json!({})),
+        (true, json!({"configuration_stages": [stages[1]]})),
+        (true, json!({"configuration_stages": []})),
+        (false, json!({"configuration_stages": [stages[2]]})),
+        (false, json!({"device_classes": ["totp"]})),
+        (false, json!({"device_classes": []})),
+        (false, json!({"not_configured_action": "skip"})),
+        (false, json!({"name": "other"})),
+    ] {
+        let mut row = json!({
+            "pk": Uuid::nil(), "name": "mfa", "not_configured_action": "deny",
+            "device_classes": ["static", "totp"], "configuration_stages": [stages[0], stages[1]],
+        });
+        let fields = row.as_object_mut().expect("an object");
+        fields.extend(changed.as_object().expect("an object").clone());
+        let live = Live::read::<AuthenticatorValidateStage>(row).expect("a stage");
+        let has_become = has_become::<AuthenticatorValidateStage>(&created, &live);
+        assert_eq!(has_become, becomes, "{changed}");
+    }
+}

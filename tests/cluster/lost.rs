@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{PATIENCE, Test, VALIDATE, VALIDATES, message, test, with},
+    harness::{PATIENCE, Test, VALIDATE, VALIDATES, message, test, text, with},
     on_every_version,
 };
 
@@ -176,6 +176,33 @@ async fn a_creation_is_recorded_although_its_resource_waits_for_a_reference() {
         assert_eq!(waiting.data["status"]["stage"]["uuid"], made["pk"]);
         assert_eq!(waiting.data["status"]["stage"]["managed"], true);
         test.event("mfa", "Created").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_is_recognised_although_what_it_referred_to_is_gone() {
+    test(async |test| {
+        test.connect_with(json!({"resyncInterval": "1s"})).await;
+        test.validate("first", json!({})).await;
+        test.in_sync(VALIDATE, "first").await;
+        let totp = test.totp_stage("totp").await;
+        let reference = json!([{"name": test.name("totp")}]);
+        let spec = json!({"configurationStages": reference, "deletionPolicy": "Delete"});
+        let unseen = created_unseen(test, "mfa", spec).await;
+        let made = stage(test, "mfa").await;
+        test.authentik
+            .delete(&format!("stages/authenticator/totp/{}/", text(&totp)))
+            .await;
+        test.gateway.remove(unseen);
+        let waiting = test.reason(VALIDATE, "mfa", "ReferenceNotFound").await;
+        assert_eq!(waiting.data["status"]["stage"]["uuid"], made["pk"]);
+        test.delete(VALIDATE, "mfa").await;
+        test.gone(VALIDATE, "mfa").await;
+        assert_eq!(
+            test.authentik.stage("validate", &test.name("mfa")).await,
+            None
+        );
     })
     .await;
 }
