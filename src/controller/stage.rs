@@ -324,14 +324,14 @@ impl<K: StageKind> Run<K> {
         let list = server.inventory.kind::<K>();
         // The connection refreshes it; here it is read only where it never was, or where so many people ask for a
         // look that a look at each stage takes longer.
-        let looks = &self.ctx.resources;
-        let asked = list.age().map_or(0, |age| looks.looks(K::KIND, age));
-        let max_age = if asked * ROWS_A_LOOK < list.rows() {
-            Duration::MAX
-        } else {
-            looks.looks_since(&self.id)
+        let asked = self.ctx.resources.looks_since(&self.id);
+        let is_cheaper = |age: Duration| {
+            asked < age && self.ctx.resources.looks(K::KIND, age) * ROWS_A_LOOK >= list.rows()
         };
-        let read = list.at_most(max_age, server.client()).await;
+        let max_age = list.age().filter(|age| is_cheaper(*age)).map(|_| asked);
+        let read = list
+            .at_most(max_age.unwrap_or(Duration::MAX), server.client())
+            .await;
         server.learn(K::COLLECTION, &reqwest::Method::GET, read)?;
         Ok(list)
     }
