@@ -117,10 +117,9 @@ impl Snapshot {
                 }
             }
         }
-        for (stage, places) in bindings(test, history.flows.values()).await {
-            if let Some((_, stage)) = stages.get_mut(&stage) {
-                stage["bindings"] = json!(places);
-            }
+        let mut bindings = bindings(test, history.flows.values()).await;
+        for (uuid, (_, stage)) in &mut stages {
+            stage["bindings"] = json!(bindings.remove(uuid).unwrap_or_default());
         }
         let secrets: Api<Secret> = Api::namespaced(test.kube.clone(), &test.namespace);
         let secrets = secrets.list(&ListParams::default()).await;
