@@ -19,6 +19,9 @@ const RESYNCS_AN_HOUR: u64 = 12;
 /// The shortest interval that a connection takes.
 const SHORTEST_INTERVAL: &str = "1s";
 
+/// How often the simulator is asked what it has answered.
+const POLL: Duration = Duration::from_millis(5);
+
 /// How long the operator is left alone to see what it needs when nothing happens.
 const IDLE: Duration = Duration::from_secs(20);
 
@@ -242,19 +245,21 @@ impl Scenario<'_> {
     /// added as measured.
     async fn steady_hour(&mut self, operator: &mut Operator) -> Result<()> {
         self.tell("a steady hour");
-        self.resync_every(SHORTEST_INTERVAL, operator).await?;
-        self.probes(2).await;
-        let before = self.mark(operator)?;
-        self.probes(RESYNCS_AN_HOUR).await;
-        let after = self.mark(operator)?;
         let (floor, rows) = self.authentik.list().await?;
+        let pages = rows.len().div_ceil(100);
+        self.resync_every(SHORTEST_INTERVAL, operator).await?;
+        let rest = self.ahead_at_rest(pages).await;
+        self.resyncs(1, pages, rest).await;
+        let before = self.mark(operator)?;
+        self.resyncs(RESYNCS_AN_HOUR, pages, rest).await;
+        let after = self.mark(operator)?;
+        let pages = pages as f64;
         let asked = difference(&before.answered, &after.answered);
         let lists = asked
             .get(&("GET".to_owned(), VALIDATE.to_owned()))
             .copied()
             .unwrap_or_default();
         let resyncs = RESYNCS_AN_HOUR as f64;
-        let pages = rows.len().div_ceil(100) as f64;
         self.add(
             Figure::new(
                 "steady: lists a resync",
@@ -373,18 +378,35 @@ impl Scenario<'_> {
         }
     }
 
-    /// Waits for so many probes from now.
-    async fn probes(&self, count: u64) {
-        let all = self.probed() + count;
-        while self.probed() < all {
-            tokio::time::sleep(Duration::from_millis(5)).await;
+    /// Waits for so many resyncs from now, and until the last of them is complete. Each is a probe and a list of so
+    /// many pages, so that the probes are ahead of the lists as they are at rest.
+    async fn resyncs(&self, count: u64, pages: usize, rest: i64) {
+        let all = self.answered(PROBE) + count;
+        while self.answered(PROBE) < all || self.ahead(pages) != rest {
+            tokio::time::sleep(POLL).await;
         }
     }
 
-    fn probed(&self) -> u64 {
-        let probe = ("GET".to_owned(), PROBE.to_owned());
+    /// By how many pages the probes are ahead of the lists while nothing is read, as seen over two resyncs.
+    async fn ahead_at_rest(&self, pages: usize) -> i64 {
+        let end = self.answered(PROBE) + 2;
+        let mut least = i64::MAX;
+        while self.answered(PROBE) < end {
+            least = least.min(self.ahead(pages));
+            tokio::time::sleep(POLL).await;
+        }
+        least
+    }
+
+    fn ahead(&self, pages: usize) -> i64 {
+        (self.answered(PROBE) * pages as u64) as i64 - self.answered(VALIDATE) as i64
+    }
+
+    /// How often this was read.
+    fn answered(&self, path: &str) -> u64 {
+        let request = ("GET".to_owned(), path.to_owned());
         let answered = self.simulator.answered();
-        answered.get(&probe).copied().unwrap_or_default()
+        answered.get(&request).copied().unwrap_or_default()
     }
 
     fn mark(&self, operator: &Operator) -> Result<Mark> {
