@@ -3,9 +3,11 @@
 //!
 //! `FAULT_SEED=n` replays one history, `FAULT_SEEDS=n` lets so many happen, from seed 1 or the one that is given.
 
+mod asked;
 mod dice;
 mod history;
 mod model;
+mod places;
 mod replicas;
 mod specs;
 mod steps;
@@ -17,8 +19,9 @@ use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 
 use self::{
+    asked::unasked,
     history::{History, Setting},
-    model::{Snapshot, unasked},
+    model::Snapshot,
 };
 use crate::harness::{PATIENCE, Test, alone, test};
 

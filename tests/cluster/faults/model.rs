@@ -10,15 +10,18 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::history::{History, Untouched};
+use super::{
+    history::{History, Untouched},
+    places::{Place, bindings, bound, places},
+};
 use crate::{
     factor,
-    harness::{DUO, Test, VALIDATE, collection, condition, is_true, text},
+    harness::{DUO, VALIDATE, collection, condition, is_true, text},
     record::Asked,
 };
 
 /// The fields of the specs that histories use: of Kubernetes and of authentik.
-const PLAIN: [(&str, &str); 6] = [
+pub const PLAIN: [(&str, &str); 6] = [
     ("notConfiguredAction", "not_configured_action"),
     ("deviceClasses", "device_classes"),
     ("lastAuthThreshold", "last_auth_threshold"),
@@ -30,12 +33,6 @@ const SECRET: [(&str, &str); 2] = [
     ("clientSecret", "client_secret"),
     ("adminSecretKey", "admin_secret_key"),
 ];
-
-/// Where the API keeps bindings.
-const BINDINGS: &str = "flows/bindings/";
-
-/// A flow's UUID and an order in it.
-type Place = (String, i64);
 
 /// One resource at the end.
 struct Resource {
@@ -471,189 +468,8 @@ fn created_before(last: u64, called: &BTreeSet<String>, sent: &[Exchange]) -> bo
         .any(|name| called.contains(name))
 }
 
-/// The writes that no resource asked for.
-pub fn unasked(
-    sent: &[Exchange],
-    asked: &BTreeMap<String, Asked>,
-    flows: &BTreeMap<String, String>,
-) -> Vec<String> {
-    let names = factor::names(sent);
-    let stood = stood(sent);
-    let writes = sent.iter().filter(|exchange| exchange.is_write());
-    let is_unasked = |write: &&Exchange| {
-        if write.path.contains(BINDINGS) {
-            !binding_is_asked_for(write, &stood, &names, asked, flows)
-        } else {
-            !is_asked_for(write, &names, asked)
-        }
-    };
-    writes
-        .filter(is_unasked)
-        .map(|write| {
-            format!(
-                "nobody asked for {} {} {:?}",
-                write.method, write.path, write.body
-            )
-        })
-        .collect()
-}
-
-fn is_asked_for(
-    write: &Exchange,
-    names: &BTreeMap<String, BTreeSet<String>>,
-    asked: &BTreeMap<String, Asked>,
-) -> bool {
-    let Some(kind) = [VALIDATE, DUO]
-        .into_iter()
-        .find(|kind| write.path.contains(collection(kind)))
-    else {
-        return false;
-    };
-    let body = write.body.clone().unwrap_or_default();
-    let uuid = last_part(&write.path);
-    asked
-        .values()
-        .filter(|asked| asked.kind == kind)
-        .any(|asked| {
-            let is_its = was_its(asked, uuid, names);
-            let mut specs = writing(asked);
-            match write.method.as_str() {
-                "POST" => specs.any(|spec| holds(spec, &body)),
-                "PATCH" => is_its && specs.any(|spec| holds(spec, &body)),
-                "DELETE" => {
-                    is_its
-                        && asked.deleted
-                        && specs.any(|spec| {
-                            ["Delete", "ForceDelete"]
-                                .contains(&spec["deletionPolicy"].as_str().unwrap_or_default())
-                        })
-                }
-                _ => false,
-            }
-        })
-}
-
-fn binding_is_asked_for(
-    write: &Exchange,
-    stood: &BTreeMap<String, (String, BTreeSet<Place>)>,
-    names: &BTreeMap<String, BTreeSet<String>>,
-    asked: &BTreeMap<String, Asked>,
-    flows: &BTreeMap<String, String>,
-) -> bool {
-    let body = write.body.clone().unwrap_or_default();
-    let (stage, stood) = match (write.method.as_str(), stood.get(last_part(&write.path))) {
-        ("POST", _) => (text(&body["stage"]), BTreeSet::new()),
-        (_, Some((stage, stood))) => (stage.as_str(), stood.clone()),
-        (_, None) => return false,
-    };
-    let order = body["order"].as_i64().unwrap_or_default();
-    let of_asked = |asked: &Asked| {
-        let mut wanted = writing(asked).filter_map(|spec| places(spec, flows));
-        match write.method.as_str() {
-            "POST" => wanted.any(|wanted| wanted.contains(&(text(&body["target"]).into(), order))),
-            "PATCH" => wanted.any(|wanted| {
-                let mut targets = stood.iter().map(|(target, _)| target.clone());
-                targets.any(|target| wanted.contains(&(target, order)))
-            }),
-            _ => wanted.any(|wanted| !stood.is_subset(&wanted)),
-        }
-    };
-    asked
-        .values()
-        .any(|asked| was_its(asked, stage, names) && of_asked(asked))
-}
-
-/// Whether the resource has managed this stage, or asked for one of a name that it has had.
-fn was_its(asked: &Asked, stage: &str, names: &BTreeMap<String, BTreeSet<String>>) -> bool {
-    let names = names.get(stage).into_iter().flatten();
-    asked.stages.contains(stage) || names.into_iter().any(|name| asked.wanted(name))
-}
-
-/// The specs that ask for writes.
-fn writing(asked: &Asked) -> impl Iterator<Item = &Value> {
-    let specs = asked.specs.values();
-    specs.filter(|spec| spec["managementPolicy"] != "Observe" && spec["suspend"] != true)
-}
-
-fn last_part(path: &str) -> &str {
-    let last = path.trim_end_matches('/').rsplit('/').next();
-    last.unwrap_or_default()
-}
-
-/// The places in these flows of every stage, by its UUID.
-async fn bindings(
-    test: &Test,
-    flows: impl Iterator<Item = &String>,
-) -> BTreeMap<String, BTreeSet<Place>> {
-    let mut bindings = BTreeMap::<_, BTreeSet<_>>::new();
-    for flow in flows {
-        let list = format!("{BINDINGS}?target={flow}&page_size=100");
-        for row in test.authentik.list(&list).await {
-            let (stage, place) = place(&row);
-            bindings.entry(stage).or_default().insert(place);
-        }
-    }
-    bindings
-}
-
-/// Stage and all places of every binding, by its UUID, as far as answers tell.
-fn stood(history: &[Exchange]) -> BTreeMap<String, (String, BTreeSet<Place>)> {
-    let mut stood = BTreeMap::<_, (String, BTreeSet<_>)>::new();
-    let exchanges = history.iter().filter(|sent| sent.path.contains(BINDINGS));
-    for answer in exchanges.filter_map(|exchange| exchange.response.as_ref()) {
-        let rows = answer["results"].as_array().into_iter().flatten();
-        for row in rows.chain([answer]).filter(|row| row["pk"].is_string()) {
-            let (stage, place) = place(row);
-            let known = stood.entry(text(&row["pk"]).to_owned()).or_default();
-            known.0 = stage;
-            known.1.insert(place);
-        }
-    }
-    stood
-}
-
-/// The stage that a binding binds, and where.
-fn place(binding: &Value) -> (String, Place) {
-    let order = binding["order"].as_i64().unwrap_or_default();
-    let target = text(&binding["target"]).to_owned();
-    (text(&binding["stage"]).to_owned(), (target, order))
-}
-
-/// Where this spec wants the stage to stand, in flows that are there; nothing where it leaves that open.
-fn places(spec: &Value, flows: &BTreeMap<String, String>) -> Option<BTreeSet<Place>> {
-    let wanted = spec["flows"].as_array()?.iter();
-    let place = |entry: &Value| {
-        let flow = flows.get(text(&entry["flow"]["slug"]))?;
-        Some((flow.clone(), entry["order"].as_i64()?))
-    };
-    Some(wanted.filter_map(place).collect())
-}
-
-/// Where this stage stands.
-fn bound(stage: &Value) -> BTreeSet<Place> {
-    let places = stage["bindings"].as_array().into_iter().flatten();
-    let place = |place: &Value| Some((text(&place[0]).to_owned(), place[1].as_i64()?));
-    places.filter_map(place).collect()
-}
-
-/// Whether this spec asks for all that this body says.
-fn holds(spec: &Value, body: &Value) -> bool {
-    let Some(body) = body.as_object() else {
-        return false;
-    };
-    body.iter().all(|(field, value)| match field.as_str() {
-        "name" => spec["name"] == *value,
-        "configuration_stages" => spec["configurationStages"].is_array(),
-        "client_secret" => spec["clientSecret"].is_object(),
-        "admin_secret_key" => spec["adminSecretKey"].is_object(),
-        field => PLAIN
-            .iter()
-            .any(|(of_spec, api)| *api == field && set(&spec[of_spec]) == set(value)),
-    })
-}
-
 /// Lists without their order.
-fn set(value: &Value) -> Value {
+pub fn set(value: &Value) -> Value {
     let mut value = value.clone();
     if let Value::Array(list) = &mut value {
         list.sort_by_key(Value::to_string);
