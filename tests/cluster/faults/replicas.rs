@@ -26,6 +26,8 @@ pub struct Replicas<'a> {
     children: Vec<Child>,
     /// The one that gets no time to work, if there is one.
     frozen: Option<usize>,
+    /// Whether the Lease has been taken away since the last thaw.
+    stolen: bool,
     log: PathBuf,
 }
 
@@ -56,6 +58,7 @@ impl<'a> Replicas<'a> {
             kubeconfig,
             children: Vec::new(),
             frozen: None,
+            stolen: false,
             log: std::env::temp_dir().join(format!("{}.log", test.namespace)),
         };
         for _ in 0..count {
@@ -101,11 +104,12 @@ impl<'a> Replicas<'a> {
         child.wait().await.expect("it can be awaited");
     }
 
-    /// Gives one no time to work any more, unless there is such a one already.
+    /// Gives one no time to work any more, unless there is such a one already; nor where the Lease was taken away: it
+    /// could not know that, and would go on as its leader.
     pub async fn freeze(&mut self, number: usize) {
         let child = &mut self.children[number];
         let runs = child.try_wait().expect("it can be asked").is_none();
-        if self.frozen.is_none() && runs {
+        if self.frozen.is_none() && !self.stolen && runs {
             signal(child, "STOP").await;
             self.frozen = Some(number);
         }
@@ -113,6 +117,7 @@ impl<'a> Replicas<'a> {
 
     /// Lets the one that got no time go on where it was.
     pub async fn thaw(&mut self) {
+        self.stolen = false;
         if let Some(number) = self.frozen.take() {
             signal(&self.children[number], "CONT").await;
         }
@@ -151,8 +156,12 @@ impl<'a> Replicas<'a> {
         self.gateway(moment.server).inject(hang);
     }
 
-    /// Gives the Lease to nobody in particular, for as short a time as it can be.
-    pub async fn take_the_lease_away(&self) {
+    /// Gives the Lease to nobody in particular, for as short a time as it can be; unless a replica is frozen.
+    pub async fn take_the_lease_away(&mut self) {
+        if self.frozen.is_some() {
+            return;
+        }
+        self.stolen = true;
         let leases: Api<Lease> = Api::namespaced(self.test.kube.clone(), &self.test.namespace);
         let stolen = json!({"spec": {"holderIdentity": "nobody", "leaseDurationSeconds": 1}});
         // There is none before a replica has led.
