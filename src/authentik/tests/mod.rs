@@ -1,0 +1,1 @@
+//! The client against a server that answers what each test says, and nothing else.
