@@ -1,11 +1,14 @@
 //! From the places that a stage is to have in flows and those that it has to what has to be written.
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
 use super::compare;
-use crate::stages::Compare;
+use crate::{authentik::Weigh, stages::Compare};
+
+/// Most bytes of JSON of a setting. A binding with a larger one can't be read.
+const MAX_SETTING: usize = 1024;
 
 /// The settings of a binding that can be managed, by their names in authentik's API.
 pub const SETTINGS: [&str; 4] = [
@@ -16,7 +19,7 @@ pub const SETTINGS: [&str; 4] = [
 ];
 
 /// A binding as authentik holds it.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Binding {
     /// Its UUID.
     pub pk: Uuid,
@@ -27,16 +30,59 @@ pub struct Binding {
     /// The place.
     pub order: i32,
     /// Its settings.
-    #[serde(flatten, deserialize_with = "settings")]
     pub settings: Map<String, Value>,
 }
 
-fn settings<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Map<String, Value>, D::Error> {
-    let mut all = Map::deserialize(deserializer)?;
-    all.retain(|name, _| SETTINGS.contains(&name.as_str()));
-    Ok(all)
+impl Weigh for Binding {
+    fn weight(&self) -> usize {
+        let settings = self.settings.iter();
+        let settings =
+            settings.map(|(name, value)| size_of::<String>() + name.len() + value.weight());
+        size_of::<Binding>() + self.stage.len() + settings.sum::<usize>()
+    }
+}
+
+impl<'de> Deserialize<'de> for Binding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            pk: Uuid,
+            target: Uuid,
+            stage: Uuid,
+            order: i32,
+            evaluate_on_plan: Option<Box<RawValue>>,
+            re_evaluate_policies: Option<Box<RawValue>>,
+            invalid_response_action: Option<Box<RawValue>>,
+            policy_engine_mode: Option<Box<RawValue>>,
+        }
+        let row = Row::deserialize(deserializer)?;
+        let raw = [
+            row.evaluate_on_plan,
+            row.re_evaluate_policies,
+            row.invalid_response_action,
+            row.policy_engine_mode,
+        ];
+        let mut settings = Map::new();
+        for (name, raw) in SETTINGS.into_iter().zip(raw) {
+            if let Some(raw) = raw {
+                settings.insert(name.to_owned(), setting(&raw)?);
+            }
+        }
+        Ok(Binding {
+            pk: row.pk,
+            target: row.target,
+            stage: row.stage.to_string(),
+            order: row.order,
+            settings,
+        })
+    }
+}
+
+fn setting<E: de::Error>(raw: &RawValue) -> Result<Value, E> {
+    match raw.get().len() {
+        0..=MAX_SETTING => serde_json::from_str(raw.get()).map_err(E::custom),
+        _ => Err(E::custom("a setting that is too large")),
+    }
 }
 
 /// A binding as the spec asks for it, its flow looked up.

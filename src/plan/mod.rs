@@ -3,14 +3,16 @@
 pub mod bindings;
 mod compare;
 pub mod duration;
+mod live;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::BTreeMap, marker::PhantomData};
+use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use uuid::Uuid;
+
+pub use live::{BoundTo, Live, Row};
 
 pub(crate) use duration::understood as understood_duration;
 
@@ -21,66 +23,6 @@ use crate::{
 
 /// Values by their name in authentik's API.
 pub type Fields = BTreeMap<&'static str, Value>;
-
-/// A stage as authentik holds it: what diffing needs of it, and no more.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Live {
-    /// Its UUID.
-    pub uuid: Uuid,
-    /// Its name.
-    pub name: String,
-    /// The slugs of the flows it is bound to, sorted, each once.
-    pub flows: Vec<String>,
-    /// The fields of its kind that the server knows. One that is missing is unknown to the server.
-    pub fields: Fields,
-}
-
-impl Live {
-    /// Reads a stage from an answer of authentik. Fields that the operator does not know are passed over.
-    ///
-    /// # Errors
-    /// When UUID or name are missing: the answer is no stage.
-    pub fn read<K: StageKind>(answer: Value) -> Result<Self, serde_json::Error> {
-        #[derive(Deserialize)]
-        struct Flow {
-            slug: String,
-        }
-        #[derive(Deserialize)]
-        struct Stage {
-            pk: Uuid,
-            name: String,
-            #[serde(default)]
-            flow_set: Vec<Flow>,
-            #[serde(flatten)]
-            rest: BTreeMap<String, Value>,
-        }
-        let mut row: Stage = serde_json::from_value(answer)?;
-        let mut flows: Vec<_> = row.flow_set.into_iter().map(|flow| flow.slug).collect();
-        flows.sort_unstable();
-        flows.dedup();
-        let fields = K::FIELDS
-            .iter()
-            .filter_map(|field| Some((field.api, row.rest.remove(field.api)?)))
-            .collect();
-        Ok(Self {
-            uuid: row.pk,
-            name: row.name,
-            flows,
-            fields,
-        })
-    }
-}
-
-/// A [`Live`] stage of this kind as a row of a list.
-#[derive(Debug)]
-pub struct Row<K>(pub Live, PhantomData<K>);
-
-impl<'de, K: StageKind> Deserialize<'de> for Row<K> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let live = Live::read::<K>(Value::deserialize(deserializer)?).map_err(de::Error::custom)?;
-        Ok(Self(live, PhantomData))
-    }
-}
 
 /// Which state of which key of a Secret a value comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -176,11 +118,11 @@ pub fn diff<K: StageKind>(desired: &Desired, live: &Live, sent: &[SentSecret]) -
         unsupported: desired.unsupported.clone(),
         ..Diff::default()
     };
-    if desired.name != live.name {
+    if live.name != *desired.name {
         diff.changes.push(Difference {
             field: &NAME,
             wanted: Value::from(desired.name.as_str()),
-            found: Value::from(live.name.as_str()),
+            found: Value::from(live.name.raw()),
         });
     }
     for field in K::FIELDS {
