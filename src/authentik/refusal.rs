@@ -142,23 +142,24 @@ pub(super) fn messages(body: &Value, redactor: &Redactor) -> BTreeMap<Shown, Vec
 }
 
 fn collect(value: &Value, path: String, found: &mut Vec<(String, String)>) {
-    if found.len() == MAX_MESSAGES {
-        return;
-    }
     match value {
         Value::Null => {}
         Value::Object(fields) => {
             for (key, inner) in fields {
+                if found.len() == MAX_MESSAGES {
+                    return;
+                }
                 collect(inner, below(&path, key), found);
             }
         }
         Value::Array(items) => {
             for (index, item) in items.iter().enumerate() {
-                let plain = !(item.is_object() || item.is_array());
-                let path = if plain {
-                    path.clone()
-                } else {
-                    format!("{path}[{index}]")
+                if found.len() == MAX_MESSAGES {
+                    return;
+                }
+                let path = match item {
+                    Value::Object(_) | Value::Array(_) => format!("{path}[{index}]"),
+                    _ => path.clone(),
                 };
                 collect(item, path, found);
             }

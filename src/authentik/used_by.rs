@@ -50,7 +50,7 @@ pub(super) fn read(success: &Success<'_>) -> Result<Vec<UsedBy>, Error> {
     Ok(entries.map(|raw| used_by(raw, success.redactor)).collect())
 }
 
-fn used_by(raw: &RawValue, redactor: &Redactor) -> UsedBy {
+pub(super) fn used_by(raw: &RawValue, redactor: &Redactor) -> UsedBy {
     let entry: Entry<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
     let show = |raw| redactor.clean(&text(raw));
     UsedBy {

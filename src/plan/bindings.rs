@@ -278,4 +278,28 @@ mod tests {
             [&there]
         )));
     }
+
+    #[test]
+    fn of_a_binding_only_what_can_be_managed_is_kept() {
+        let row = json!({
+            "pk": LOGIN, "target": RECOVERY, "stage": LOGIN, "order": -1, "policies": [0, 0],
+            "evaluate_on_plan": true, "invalid_response_action": "retry", "policy_engine_mode": null,
+        });
+        let read = serde_json::from_str::<Binding>(&row.to_string()).unwrap();
+        let settings = json!({"evaluate_on_plan": true, "invalid_response_action": "retry"});
+        assert_eq!(read.settings, body(settings));
+        assert_eq!((read.pk, read.target, read.order), (LOGIN, RECOVERY, -1));
+        assert_eq!(read.stage, LOGIN.to_string());
+    }
+
+    #[test]
+    fn a_setting_that_is_too_large_makes_its_binding_unreadable() {
+        let read = |length: usize| {
+            let text = "x".repeat(length);
+            let row = json!({"pk": LOGIN, "target": LOGIN, "stage": LOGIN, "order": 0, "policy_engine_mode": text});
+            serde_json::from_str::<Binding>(&row.to_string())
+        };
+        assert!(read(MAX_SETTING - 2).is_ok());
+        assert!(read(MAX_SETTING).is_err());
+    }
 }

@@ -189,3 +189,113 @@ impl<'de> Deserialize<'de> for Flows {
         deserializer.deserialize_seq(Items)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::stages::AuthenticatorValidateStage;
+
+    const PK: Uuid = Uuid::from_u128(7);
+
+    fn read(row: &str) -> Result<Live, serde_json::Error> {
+        let row = serde_json::from_str::<Row<AuthenticatorValidateStage>>(row);
+        row.map(|row| row.0)
+    }
+
+    /// A row with this besides what each has.
+    fn with(field: &str, json: &str) -> String {
+        format!(r#"{{"pk": "{PK}", "{field}": {json}, "name": "mfa"}}"#)
+    }
+
+    /// A list of so many of these.
+    fn list_of(item: &str, count: usize) -> String {
+        format!("[{}]", vec![item; count].join(","))
+    }
+
+    #[test]
+    fn a_row_is_read_alike_from_text_and_from_a_value() {
+        let row = json!({
+            "pk": PK, "name": "mfa", "component": "ak-stage", "verbose_name": {"of": ["any", 1e2]},
+            "device_classes": ["totp"], "last_auth_threshold": "a \"quoted\" \u{e9}", "webauthn_hints": null,
+        });
+        let live = read(&row.to_string()).unwrap();
+        assert_eq!((live.uuid, live.name.raw()), (PK, "mfa"));
+        let fields = Fields::from([
+            ("device_classes", json!(["totp"])),
+            ("last_auth_threshold", json!("a \"quoted\" \u{e9}")),
+            ("webauthn_hints", Value::Null),
+        ]);
+        assert_eq!(live.fields, fields);
+        let other = serde_json::from_value::<Row<AuthenticatorValidateStage>>(row);
+        assert_eq!(other.unwrap().0, live);
+    }
+
+    #[test]
+    fn flows_are_sorted_and_each_is_there_once() {
+        let flow = |n: u128, slug: &str| json!({"pk": Uuid::from_u128(n), "slug": slug, "name": [n as u64]});
+        let flows = json!([flow(2, "b"), flow(1, "c"), flow(3, "a"), flow(2, "b")]);
+        let live = read(&with("flow_set", &flows.to_string())).unwrap();
+        let slugs = live.flows.iter().map(|flow| flow.slug.raw());
+        assert_eq!(slugs.collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(live.flows[0].pk, Uuid::from_u128(3));
+    }
+
+    #[test]
+    fn which_of_many_flows_are_kept_does_not_depend_on_their_order() {
+        let mut flows: Vec<_> = (0..1000)
+            .map(|n| json!({"pk": Uuid::from_u128(n), "slug": format!("flow-{n:04}")}))
+            .collect();
+        let one = read(&with("flow_set", &json!(flows).to_string())).unwrap();
+        flows.reverse();
+        let other = read(&with("flow_set", &json!(flows).to_string())).unwrap();
+        assert_eq!(one, other);
+        assert_eq!(one.flows.len(), MAX_FLOWS);
+        assert_eq!(one.flows[MAX_FLOWS - 1].slug, "flow-0255");
+    }
+
+    #[test]
+    fn a_row_without_what_each_has_can_not_be_read() {
+        for row in [
+            r#"{"name": "mfa"}"#,
+            r#"{"pk": "7", "name": "mfa"}"#,
+            r#"{"pk": "00000000-0000-0000-0000-000000000007"}"#,
+            r#"{"pk": "00000000-0000-0000-0000-000000000007", "name": null}"#,
+            "[]",
+            "0",
+        ] {
+            assert!(read(row).is_err(), "{row}");
+        }
+        for flows in [r#"[{"slug": null}]"#, "[0]", "{}"] {
+            assert!(read(&with("flow_set", flows)).is_err(), "{flows}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_too_large_makes_its_row_unreadable() {
+        for json in [
+            list_of("0", MAX_FIELD / 2),
+            list_of("0", MAX_VALUES),
+            list_of(&list_of("0", 63), 64),
+            json!("x".repeat(MAX_FIELD)).to_string(),
+        ] {
+            let error = read(&with("device_classes", &json)).unwrap_err();
+            assert!(error.is_data(), "{error}");
+            // Of what is not kept the size does not matter.
+            assert!(read(&with("from_the_future", &json)).is_ok());
+        }
+        let uuids = list_of(&json!(PK).to_string(), 1600);
+        assert!(read(&with("webauthn_allowed_device_types", &uuids)).is_ok());
+        assert!(read(&with("device_classes", &list_of("0", MAX_VALUES - 1))).is_ok());
+    }
+
+    #[test]
+    fn a_stage_weighs_what_is_kept_of_it() {
+        let weight = |json: &str| read(&with("device_classes", json)).unwrap().weight();
+        let (none, many) = (weight("[]"), weight(&list_of("0", 1000)));
+        assert_eq!(many - none, 1000 * size_of::<Value>());
+        let skipped = read(&with("from_the_future", &list_of("0", 1000))).unwrap();
+        assert!(skipped.weight() < none);
+    }
+}
