@@ -8,6 +8,7 @@
 //! and is cleaned before it is shown.
 //!
 //! ```text
+//! versions    what differs between releases
 //! collection  what authentik keeps, where, and the permissions for it
 //! shown       texts of a server: as they came, and made fit to be shown
 //! error       what can go wrong, by what to do about it
@@ -23,7 +24,6 @@
 //! client      what can be asked for, one request a method
 //! reading     one reading of a list
 //! list        whole collections, page by page
-//! versions    what differs between releases
 //! duration    its durations
 //! text        how it stores texts
 //! ```

@@ -149,7 +149,7 @@ fn validate_stage() -> impl Strategy<Value = Live> {
         ("totp_otp_throttling_factor", number().boxed()),
         ("static_otp_throttling_factor", number().boxed()),
     ])
-    .prop_map(|answer| read::<AuthenticatorValidateStage>(answer))
+    .prop_map(read::<AuthenticatorValidateStage>)
 }
 
 fn duo_stage() -> impl Strategy<Value = Live> {
