@@ -61,6 +61,16 @@ pub struct Run {
     otlp_endpoint: Option<String>,
 }
 
+impl http::Served for Controller {
+    fn is_ready(&self) -> bool {
+        self.is_synced()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics()
+    }
+}
+
 impl Run {
     /// Runs the controller until SIGTERM or Ctrl-C.
     ///
