@@ -103,6 +103,9 @@ fn everything() -> Value {
         "image": {"repository": "registry.example.com/operator", "digest": format!("sha256:{}", "0".repeat(64))},
         "imagePullSecrets": [{"name": "registry"}],
         "watchNamespaces": ["team-a", "team-b"],
+        "allowedServers": ["https://authentik.example.com/sso", "http://authentik.login:9000"],
+        "leaderElection": {"leaseName": "ours"},
+        "hostUsers": false,
         "secrets": {"tokens": [{"namespace": "authentik", "names": ["other"]}]},
         "replicas": 3,
         "serviceAccount": {"name": "operator", "annotations": {"a": "b"}},
@@ -148,7 +151,7 @@ fn matrix() -> Vec<Value> {
         json!({"connection": {"url": "http://authentik", "tokenSecret": {"name": "token"}, "allowedNamespaces": {}}}),
         json!({
             "rbac": {"create": false}, "podDisruptionBudget": {"enabled": false}, "nameOverride": "other",
-            "metrics": {"service": {"enabled": false}}, "networkPolicy": {"enabled": true},
+            "metrics": {"service": {"enabled": false}}, "networkPolicy": {"enabled": true, "egress": [{}]},
             "resources": {}, "topologySpreadConstraints": [], "log": {"format": "text"},
         }),
     ]
@@ -299,19 +302,55 @@ fn helm_finds_no_fault() {
     }
 }
 
+/// The value of this variable of the operator's container.
+fn variable(values: &Value, name: &str) -> Option<String> {
+    let deployment = only(&objects(values), "Deployment");
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let variables = container["env"].as_array().expect("a list");
+    let variable = variables.iter().find(|variable| variable["name"] == name)?;
+    variable["value"].as_str().map(str::to_owned)
+}
+
 #[test]
-fn the_collector_is_named_only_where_there_is_one() {
-    let endpoint = |values| {
+fn what_is_not_set_is_not_named() {
+    for (name, value) in [
+        (
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "http://collector.monitoring:4318",
+        ),
+        (
+            "ALLOWED_SERVERS",
+            "https://authentik.example.com/sso,http://authentik.login:9000",
+        ),
+    ] {
+        assert_eq!(variable(&everything(), name).as_deref(), Some(value));
+        assert_eq!(variable(&json!({}), name), None);
+    }
+    let host_users = |values| {
         let deployment = only(&objects(&values), "Deployment");
-        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
-        let variables = container["env"].as_array().expect("a list");
-        let named = |variable: &&Value| variable["name"] == "OTEL_EXPORTER_OTLP_ENDPOINT";
-        let variable = variables.iter().find(named)?;
-        variable["value"].as_str().map(str::to_owned)
+        deployment["spec"]["template"]["spec"]
+            .get("hostUsers")
+            .cloned()
     };
-    let collector = "http://collector.monitoring:4318";
-    assert_eq!(endpoint(everything()).as_deref(), Some(collector));
-    assert_eq!(endpoint(json!({})), None);
+    assert_eq!(host_users(json!({})), None);
+    for chosen in [true, false] {
+        assert_eq!(
+            host_users(json!({"hostUsers": chosen})),
+            Some(json!(chosen))
+        );
+    }
+}
+
+#[test]
+fn a_network_policy_limits_both_ways() {
+    let policy = only(&objects(&everything()), "NetworkPolicy");
+    assert_eq!(policy["spec"]["policyTypes"], json!(["Ingress", "Egress"]));
+    let dns = json!([{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]);
+    let named = json!([{"port": 443}, {"port": 6443}]);
+    assert_eq!(
+        policy["spec"]["egress"],
+        json!([{"ports": dns}, {"ports": named}])
+    );
 }
 
 #[test]
@@ -431,7 +470,7 @@ fn expected<const N: usize>(
 fn the_operator_is_allowed_what_its_code_needs() {
     use rbac::{cluster_rules, event_rules, leader_election_rules, namespaced_rules, secret_rules};
     let everywhere = |watched| vec![namespaced_rules(), event_rules(), secret_rules(watched)];
-    let election = || (NAMESPACE, vec![leader_election_rules()]);
+    let election = || (NAMESPACE, vec![leader_election_rules(NAME)]);
     for watched in [true, false] {
         let all = [everywhere(watched), vec![cluster_rules()]].concat();
         let values = json!({"secrets": {"watch": watched}});
@@ -450,11 +489,26 @@ fn the_operator_is_allowed_what_its_code_needs() {
         assert_eq!(rules(&values), some);
     }
     let own = json!({"watchNamespaces": [NAMESPACE], "rbac": {"clusterConnections": false}});
-    let in_own = [everywhere(true), vec![leader_election_rules()]].concat();
+    let in_own = [everywhere(true), vec![leader_election_rules(NAME)]].concat();
     assert_eq!(rules(&own), expected([(NAMESPACE, in_own)]));
     let alone = json!({"replicas": 1, "leaderElection": {"enabled": false}});
     assert_eq!(rules(&alone).keys().collect::<Vec<_>>(), [""]);
     assert_eq!(rules(&json!({"rbac": {"create": false}})), BTreeMap::new());
+}
+
+#[test]
+fn one_lease_may_be_written_and_it_is_that_of_the_program() {
+    for (values, lease) in [(json!({}), NAME), (everything(), "ours")] {
+        assert_eq!(variable(&values, "LEASE_NAME").as_deref(), Some(lease));
+        let expected = expected([(NAMESPACE, vec![rbac::leader_election_rules(lease)])]);
+        assert_eq!(rules(&values)[NAMESPACE], expected[NAMESPACE]);
+    }
+    let named = |rule: &PolicyRule| rule.resource_names.as_deref() == Some(&["ours".to_owned()]);
+    let (by_name, by_any) = rbac::leader_election_rules("ours")
+        .into_iter()
+        .partition::<Vec<_>, _>(named);
+    assert!(by_name.iter().any(|rule| rule.verbs == ["get", "update"]));
+    assert!(by_any.iter().all(|rule| rule.verbs == ["create"]));
 }
 
 #[test]
@@ -530,6 +584,22 @@ fn what_is_wrong_is_refused_with_a_message() {
         (
             json!({"secrets": {"tokens": [{"namespace": "a", "names": ["b"]}]}}),
             "secrets.tokens: only with watchNamespaces",
+        ),
+        (
+            json!({"allowedServers": ["authentik.example.com"]}),
+            "at '/allowedServers/0': 'authentik.example.com' does not match",
+        ),
+        (
+            json!({"allowedServers": ["https://a.example.com,https://b.example.com"]}),
+            "at '/allowedServers/0': 'https://a.example.com,https://b.example.com' does not match",
+        ),
+        (
+            json!({"hostUsers": "no"}),
+            "at '/hostUsers': got string, want null or boolean",
+        ),
+        (
+            json!({"networkPolicy": {"enabled": true}}),
+            "networkPolicy.egress: name what the operator may reach",
         ),
         (
             json!({"metrics": {"service": {"enabled": false}, "serviceMonitor": {"enabled": true}}}),
@@ -698,7 +768,7 @@ fn alerts_and_dashboard_ask_for_what_is_exposed() {
             }
         }
     }
-    assert_eq!(alerts.len(), 5);
+    assert_eq!(alerts.len(), 6);
 }
 
 /// A release on a Kubernetes of its own.
