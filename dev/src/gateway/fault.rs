@@ -19,7 +19,7 @@ pub struct Fault {
 /// What happens to a request.
 #[derive(Clone, Debug)]
 pub enum FaultKind {
-    /// It is answered as usual, later. Added to whatever other fault strikes.
+    /// It is answered as usual, later, and holds up no other. Added to whatever other fault strikes.
     Latency(Duration),
     /// It never reaches the server, and the connection is closed.
     CutBefore,
@@ -51,6 +51,8 @@ pub enum FaultKind {
     Hang,
     /// It takes effect and is never answered; removing the fault closes the connection.
     HangAfter,
+    /// It goes on when the fault is removed, as if nothing had been.
+    Hold,
     /// It is answered with this.
     Respond {
         /// The answer's status.

@@ -1,39 +1,20 @@
 //! What happens to one request.
 
 use super::Builder;
+use super::answer::{
+    Answer, Cut, ERROR_PAGE, HTML, JSON, THROTTLED, Upstream, full, huge, page, typed,
+};
 use super::audit::{Audit, Exchange};
 use super::fault::{FaultKind, Faults, Strike};
-use futures::stream::{self, StreamExt};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use futures::stream;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
-
-/// The end of a connection without an answer.
-#[derive(Debug)]
-pub(super) struct Cut;
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the connection is cut on purpose")
-    }
-}
-
-impl std::error::Error for Cut {}
-
-type Body = BoxBody<Bytes, Cut>;
-type Answer = Result<Response<Body>, Cut>;
-
-const HTML: &str = "text/html; charset=utf-8";
-const JSON: &str = "application/json";
-const ERROR_PAGE: &str = "<!DOCTYPE html>\n<title>Server Error</title>\n";
-const THROTTLED: &str = "{\"detail\":\"Request was throttled.\"}";
-const CHUNK: usize = 64 << 10;
 
 /// How many requests are being answered.
 #[derive(Default)]
@@ -103,13 +84,6 @@ struct Received {
     method: Method,
     /// Path and query as the server is to see them.
     target: String,
-    headers: hyper::HeaderMap,
-    body: Bytes,
-}
-
-/// An answer that has come in whole.
-struct Upstream {
-    status: StatusCode,
     headers: hyper::HeaderMap,
     body: Bytes,
 }
@@ -278,6 +252,12 @@ impl Proxy {
                 strike.removed().await;
                 Err(Cut)
             }
+            (FaultKind::Hold, _) => {
+                let hanging = Hanging::enter(&self.hanging);
+                strike.removed().await;
+                drop(hanging);
+                self.pass(n, received).await
+            }
             (FaultKind::MalformedBody, Some(upstream)) => {
                 self.audit.answered(n, upstream.status.as_u16(), None);
                 let half = upstream.body.slice(..upstream.body.len() / 2);
@@ -356,69 +336,7 @@ impl FaultKind {
     }
 }
 
-impl Upstream {
-    /// The server's answer with another body.
-    fn with(&self, body: Body) -> Response<Body> {
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers.clone();
-        response
-    }
-
-    /// The server's answer, which ends before the length that it announces.
-    fn broken_off(&self) -> Response<Body> {
-        let half = self.body.slice(..self.body.len() / 2);
-        // The pause lets the head and the first half get out before the end.
-        let end = stream::once(async {
-            tokio::task::yield_now().await;
-            Err(Cut)
-        });
-        let frames = stream::once(std::future::ready(Ok(Frame::data(half)))).chain(end);
-        let mut response = self.with(BodyExt::boxed(StreamBody::new(frames)));
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, self.body.len().max(1).into());
-        response
-    }
-}
-
 /// Whether a method cannot change anything.
 pub(super) fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-fn full(body: Bytes) -> Body {
-    Full::new(body).map_err(|never| match never {}).boxed()
-}
-
-/// A JSON string, made while it is sent.
-fn huge(length: usize) -> Body {
-    let inner = length.saturating_sub(2);
-    let chunks = (0..inner.div_ceil(CHUNK))
-        .map(move |chunk| Bytes::from(vec![b'a'; CHUNK.min(inner - chunk * CHUNK)]));
-    let quote = || std::iter::once(Bytes::from_static(b"\""));
-    let frames = quote()
-        .chain(chunks)
-        .chain(quote())
-        .map(|bytes| Ok(Frame::data(bytes)));
-    BodyExt::boxed(StreamBody::new(stream::iter(frames)))
-}
-
-fn page(status: StatusCode, content_type: &str, body: &str) -> Response<Body> {
-    typed(
-        status,
-        content_type,
-        full(Bytes::copy_from_slice(body.as_bytes())),
-    )
-}
-
-fn typed(status: StatusCode, content_type: &str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    if let Ok(content_type) = content_type.parse() {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type);
-    }
-    response
 }

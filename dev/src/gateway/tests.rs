@@ -240,6 +240,25 @@ async fn hanging_requests_end_with_their_fault() {
 }
 
 #[tokio::test]
+async fn held_requests_go_on_when_they_are_let_go_and_hold_up_no_other() {
+    let bench = Bench::new().await;
+    let held = Fault::new(FaultKind::Hold).method(Method::POST);
+    let held = bench.gateway.inject(held);
+    let end = async {
+        assert!(bench.gateway.hang(2, SOON).await);
+        assert!(!bench.exists("one").await);
+        bench.get("").await.expect("a read is not held");
+        assert_eq!(bench.gateway.hanging(), 2);
+        bench.gateway.remove(held);
+    };
+    let (one, two, ()) = tokio::join!(bench.post("one"), bench.post("two"), end);
+    for answer in [one, two] {
+        assert_eq!(answer.expect("an answer").status(), 201);
+    }
+    assert_eq!(bench.gateway.hanging(), 0);
+}
+
+#[tokio::test]
 async fn latency_shows_requests_in_flight() {
     let bench = Bench::new().await;
     bench
