@@ -170,7 +170,7 @@ impl Gateway {
     /// As [`Self::hangs`], until there are at least so many.
     pub async fn hang(&self, least: usize, timeout: Duration) -> bool {
         let mut hanging = self.proxy.hanging.subscribe();
-        let hangs = hanging.wait_for(|count| *count >= least);
+        let hangs = hanging.wait_for(|hung| hung.now >= least);
         tokio::time::timeout(timeout, hangs)
             .await
             .is_ok_and(|outcome| outcome.is_ok())
@@ -178,7 +178,12 @@ impl Gateway {
 
     /// How many requests hang or are held, of clients that still wait for them.
     pub fn hanging(&self) -> usize {
-        *self.proxy.hanging.borrow()
+        self.proxy.hanging.borrow().now
+    }
+
+    /// How many requests hung or were held until their clients would wait no longer.
+    pub fn given_up(&self) -> usize {
+        self.proxy.hanging.borrow().given_up
     }
 
     /// All requests since the last [`Self::clear`], in the order of their arrival.

@@ -49,19 +49,42 @@ impl Drop for Entered<'_> {
     }
 }
 
+/// The requests that hang in a fault.
+#[derive(Default)]
+pub(super) struct Hung {
+    pub(super) now: usize,
+    /// How many clients did not wait for the end of the fault.
+    pub(super) given_up: usize,
+}
+
 /// Counts a request for as long as it hangs, however that ends.
-struct Hanging<'a>(&'a watch::Sender<usize>);
+struct Hanging<'a> {
+    count: &'a watch::Sender<Hung>,
+    given_up: bool,
+}
 
 impl<'a> Hanging<'a> {
-    fn enter(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
+    fn enter(count: &'a watch::Sender<Hung>) -> Self {
+        count.send_modify(|hung| hung.now += 1);
+        Self {
+            count,
+            given_up: true,
+        }
+    }
+
+    /// Waits until the fault is removed.
+    async fn wait(mut self, strike: &mut Strike) {
+        strike.removed().await;
+        self.given_up = false;
     }
 }
 
 impl Drop for Hanging<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        self.count.send_modify(|hung| {
+            hung.now -= 1;
+            hung.given_up += usize::from(self.given_up);
+        });
     }
 }
 
@@ -72,8 +95,7 @@ pub(super) struct Proxy {
     record_bodies: bool,
     streams: bool,
     client: reqwest::Client,
-    /// How many requests hang in a fault.
-    pub(super) hanging: watch::Sender<usize>,
+    pub(super) hanging: watch::Sender<Hung>,
     pub(super) audit: Audit,
     pub(super) faults: Faults,
     pub(super) in_flight: InFlight,
@@ -101,7 +123,7 @@ impl Proxy {
             record_bodies: builder.record_bodies,
             streams: builder.streams,
             client: client.build().expect("a client from constant settings"),
-            hanging: watch::Sender::new(0),
+            hanging: watch::Sender::default(),
             audit: Audit::new(),
             faults: Faults::default(),
             in_flight: InFlight::default(),
@@ -248,14 +270,11 @@ impl Proxy {
         };
         match (kind, upstream) {
             (FaultKind::Hang | FaultKind::HangAfter, _) => {
-                let _hanging = Hanging::enter(&self.hanging);
-                strike.removed().await;
+                Hanging::enter(&self.hanging).wait(&mut strike).await;
                 Err(Cut)
             }
             (FaultKind::Hold, _) => {
-                let hanging = Hanging::enter(&self.hanging);
-                strike.removed().await;
-                drop(hanging);
+                Hanging::enter(&self.hanging).wait(&mut strike).await;
                 self.pass(n, received).await
             }
             (FaultKind::MalformedBody, Some(upstream)) => {

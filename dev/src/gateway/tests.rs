@@ -256,6 +256,23 @@ async fn held_requests_go_on_when_they_are_let_go_and_hold_up_no_other() {
         assert_eq!(answer.expect("an answer").status(), 201);
     }
     assert_eq!(bench.gateway.hanging(), 0);
+    assert_eq!(bench.gateway.given_up(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_waits_no_longer_is_counted() {
+    let bench = Bench::new().await;
+    bench.gateway.inject(Fault::new(FaultKind::Hang));
+    let request = tokio::time::timeout(Duration::from_millis(50), bench.get(""));
+    assert!(request.await.is_err());
+    let given_up = async {
+        while bench.gateway.given_up() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let counted = tokio::time::timeout(SOON, given_up).await;
+    counted.expect("it is counted");
+    assert_eq!(bench.gateway.hanging(), 0);
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ pub struct Authentik {
 }
 
 impl Authentik {
-    pub(super) fn at(url: &str, token: String) -> Self {
+    /// The authentik at this URL, whose token may do everything.
+    pub fn at(url: &str, token: String) -> Self {
         Self {
             http: reqwest::Client::new(),
             url: url.trim_end_matches('/').to_owned(),
