@@ -39,6 +39,13 @@ pub enum FaultKind {
     ServiceUnavailable,
     /// It takes effect, and half of the answer's body comes as if it were the whole.
     MalformedBody,
+    /// It takes effect, and in the answer's body one text stands for another.
+    Replace {
+        /// The server's text.
+        this: String,
+        /// What the client gets in its place.
+        by: String,
+    },
     /// It takes effect, and the connection breaks in the middle of the answer's body.
     TruncatedBody,
     /// It is answered with 200 and JSON that nobody expects, without effect.

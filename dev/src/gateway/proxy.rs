@@ -282,6 +282,13 @@ impl Proxy {
                 let half = upstream.body.slice(..upstream.body.len() / 2);
                 Ok(upstream.with(full(half)))
             }
+            (FaultKind::Replace { this, by }, Some(upstream)) => {
+                let body = String::from_utf8_lossy(&upstream.body).replace(&this, &by);
+                let status = upstream.status.as_u16();
+                self.audit
+                    .answered(n, status, self.recorded(body.as_bytes()));
+                Ok(upstream.with(full(body.into())))
+            }
             (FaultKind::TruncatedBody, Some(upstream)) => {
                 self.audit.answered(n, upstream.status.as_u16(), None);
                 Ok(upstream.broken_off())
@@ -347,7 +354,11 @@ impl FaultKind {
     /// Whether the server does its work first.
     fn takes_effect(&self) -> bool {
         match self {
-            Self::CutAfter | Self::HangAfter | Self::MalformedBody | Self::TruncatedBody => true,
+            Self::CutAfter
+            | Self::HangAfter
+            | Self::MalformedBody
+            | Self::Replace { .. }
+            | Self::TruncatedBody => true,
             Self::InternalError { effect } => *effect,
             Self::Respond { forward, .. } => *forward,
             _ => false,

@@ -190,6 +190,15 @@ async fn bodies_can_be_spoilt() {
         .await
         .expect("JSON");
     assert!(body.get("results").is_none());
+    let replace = FaultKind::Replace {
+        this: "\"name\":\"tea\"".to_owned(),
+        by: "\"name\":7".to_owned(),
+    };
+    bench.gateway.inject(Fault::new(replace).times(1));
+    let made = bench.post("tea").await.expect("an answer");
+    assert_eq!(made.status(), 201);
+    let made: Value = made.json().await.expect("JSON");
+    assert_eq!(made["name"], 7);
     bench
         .gateway
         .inject(Fault::new(FaultKind::HugeBody(1 << 20)).times(1));
@@ -208,8 +217,8 @@ async fn bodies_can_be_spoilt() {
         forward: true,
     };
     bench.gateway.inject(Fault::new(teapot).times(1));
-    assert_eq!(bench.post("tea").await.expect("an answer").status(), 418);
-    assert!(bench.exists("tea").await);
+    assert_eq!(bench.post("pot").await.expect("an answer").status(), 418);
+    assert!(bench.exists("pot").await);
 }
 
 #[tokio::test]

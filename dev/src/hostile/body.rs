@@ -1,5 +1,6 @@
 //! The bodies of bad answers.
 
+use super::{ECHOED, Row};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -8,31 +9,40 @@ pub(super) fn version(version: &str) -> Value {
     json!({"version_current": version})
 }
 
-/// A page of these rows. `next` is the number of the one after it, 0 on the last.
-pub(super) fn page(next: u64, rows: impl Iterator<Item = Value>) -> String {
-    let rows: Vec<Value> = rows.collect();
-    let count = if next == 0 {
-        rows.len()
-    } else {
-        usize::MAX >> 16
-    };
-    json!({"pagination": {"next": next, "count": count}, "results": rows}).to_string()
+/// A page of so many rows. `next` is the number of the one after it, 0 on the last.
+pub(super) fn page(next: u64, row: Row, rows: usize) -> String {
+    let count = if next == 0 { rows } else { usize::MAX >> 16 };
+    let head = json!({"next": next, "count": count});
+    let (row, key) = (row.make(), Uuid::nil().to_string());
+    // Of a big row only the key is made anew.
+    let rows: Vec<_> = (0..rows)
+        .map(|_| row.replace(&key, &Uuid::new_v4().to_string()))
+        .collect();
+    format!("{{\"pagination\":{head},\"results\":[{}]}}", rows.join(","))
+}
+
+impl Row {
+    fn make(self) -> String {
+        let key = Uuid::nil();
+        match self {
+            Self::Named(bytes) => row(key, &"n".repeat(bytes), "a text"),
+            Self::Arrays(items) => arrays(row(key, "arrays", "a text"), items),
+        }
+        .to_string()
+    }
 }
 
 /// A row that can stand in every list, with this text wherever one may be.
-pub(super) fn row(text: &str) -> Value {
-    let key = Uuid::new_v4();
+fn row(key: Uuid, name: &str, text: &str) -> Value {
     json!({
-        "pk": key, "aaguid": key, "name": text, "slug": text, "description": text, "verbose_name": text,
+        "pk": key, "aaguid": key, "name": name, "slug": text, "description": text, "verbose_name": text,
         "component": text, "meta_model_name": text, "target": key, "stage": key, "order": 0,
-        "not_configured_action": "skip", "device_classes": ["totp"], "configuration_stages": [],
-        "last_auth_threshold": "seconds=0", "flow_set": [{"pk": key, "slug": text}],
+        "not_configured_action": text, "device_classes": [text], "configuration_stages": [],
+        "last_auth_threshold": text, "flow_set": [{"pk": key, "slug": text}],
     })
 }
 
-/// A row of which every value that can be an array is one of so many items.
-pub(super) fn arrays(items: usize) -> Value {
-    let mut row = row("arrays");
+fn arrays(mut row: Value, items: usize) -> Value {
     for field in [
         "device_classes",
         "webauthn_hints",
@@ -61,9 +71,17 @@ pub(super) fn numbers(bytes: usize) -> String {
 
 /// An answer to any read, with this text all over.
 pub(super) fn echo(text: &str) -> String {
-    let mut body = row(text);
+    let mut body = row(Uuid::nil(), ECHOED, text);
+    let rows = [body.clone(), row(Uuid::max(), text, text)];
     body["version_current"] = text.into();
-    body["pagination"] = json!({"next": 0, "count": 1});
-    body["results"] = json!([row(text)]);
+    body["pagination"] = json!({"next": 0, "count": rows.len()});
+    body["results"] = rows.into_iter().collect();
     body.to_string()
+}
+
+/// An answer to the question what uses a row, with this text all over.
+pub(super) fn echoed_users(text: &str) -> String {
+    let user = |app: &str, model: &str| json!({"app": app, "model_name": model, "pk": text, "name": text, "action": text});
+    let users = [user("authentik_flows", "flow"), user(text, text)];
+    Value::from_iter(users).to_string()
 }

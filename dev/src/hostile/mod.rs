@@ -44,23 +44,17 @@ pub enum Manner {
     Numbers(usize),
     /// With half of such an object, after which nothing more comes.
     Half(usize),
-    /// With a page of this many rows and the word that there is one more page, without end.
-    EndlessPages(usize),
-    /// With a page of rows with names of this many bytes.
-    LongNames {
-        /// How many rows.
+    /// With a page of so many rows. Endless pages say that there is one more, every time.
+    Rows {
+        /// What each row is like.
+        row: Row,
+        /// How many there are on a page.
         rows: usize,
-        /// How long each name is.
-        bytes: usize,
+        /// Whether the pages have no end.
+        endless: bool,
     },
-    /// With a page of rows whose values are arrays with this many items.
-    Arrays {
-        /// How many rows.
-        rows: usize,
-        /// How many items each array has.
-        items: usize,
-    },
-    /// With the token that came with the request, in all texts of the answer; writes are refused.
+    /// With the token that came with the request in all texts of the answer; writes are refused. One row of each list is
+    /// named [`ECHOED`], so that something can stand for it.
     EchoToken,
     /// With 503 and `Retry-After`, in seconds.
     Unavailable {
@@ -68,6 +62,18 @@ pub enum Manner {
         retry_after: u64,
     },
 }
+
+/// What a row is like.
+#[derive(Clone, Copy, Debug)]
+pub enum Row {
+    /// With a name of so many bytes.
+    Named(usize),
+    /// With arrays of so many items wherever there may be one.
+    Arrays(usize),
+}
+
+/// The name of the row in which a token is echoed.
+pub const ECHOED: &str = "echoed";
 
 /// How a server is set up.
 #[derive(Clone, Debug, Default)]
@@ -307,18 +313,14 @@ fn badly(manner: &Manner, request: &Request) -> Answer {
             half: true,
             ..ok(body::numbers(bytes))
         },
-        Manner::EndlessPages(rows) => {
+        Manner::Rows { row, rows, endless } => {
             let next = request.asked.page().unwrap_or(1) + 1;
-            ok(body::page(
-                next,
-                (0..rows).map(|_| body::row("one of many")),
-            ))
+            let next = if endless { next } else { 0 };
+            ok(body::page(next, row, rows))
         }
-        Manner::LongNames { rows, bytes } => {
-            let name = "n".repeat(bytes);
-            ok(body::page(0, (0..rows).map(|_| body::row(&name))))
+        Manner::EchoToken if request.asked.target.contains("/used_by/") => {
+            ok(body::echoed_users(&request.token))
         }
-        Manner::Arrays { rows, items } => ok(body::page(0, (0..rows).map(|_| body::arrays(items)))),
         Manner::EchoToken if read => ok(body::echo(&request.token)),
         Manner::EchoToken => {
             let said = &request.token;
@@ -338,7 +340,7 @@ fn well(request: &Request) -> Answer {
     match asked.method.as_str() {
         "GET" if Requests::Probe.matches(asked) => Answer::new("200 OK", body::version("2026.5.0")),
         "GET" if asked.target.contains('?') => {
-            Answer::new("200 OK", body::page(0, std::iter::empty()))
+            Answer::new("200 OK", body::page(0, Row::Named(0), 0))
         }
         "GET" => Answer::new("404 Not Found", json!({"detail": "Not found."})),
         "DELETE" => Answer::new("204 No Content", ""),

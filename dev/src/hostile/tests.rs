@@ -1,4 +1,4 @@
-use super::{Hostile, Manner, Requests};
+use super::{ECHOED, Hostile, Manner, Requests, Row};
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -59,16 +59,26 @@ async fn each_manner_is_as_it_says() {
     let on = |manner| Hostile::builder().on(Requests::NoProbe, manner).launch();
     let numbers = get(&on(Manner::Numbers(1 << 20)).await, LIST).await;
     assert!(numbers["a"].as_array().expect("an array").len() > 500_000);
-    let pages = get(&on(Manner::EndlessPages(3)).await, LIST).await;
+    let rows = |row, endless| Manner::Rows {
+        row,
+        rows: 2,
+        endless,
+    };
+    let pages = get(&on(rows(Row::Named(99), true)).await, LIST).await;
     assert_eq!(pages["pagination"]["next"], 2);
-    assert_eq!(pages["results"].as_array().map(Vec::len), Some(3));
-    let names = get(&on(Manner::LongNames { rows: 2, bytes: 99 }).await, LIST).await;
-    assert_eq!(names["results"][1]["name"].as_str().map(str::len), Some(99));
-    let arrays = get(&on(Manner::Arrays { rows: 1, items: 99 }).await, LIST).await;
-    let items = arrays["results"][0]["device_classes"].as_array();
+    assert_eq!(pages["results"][1]["name"].as_str().map(str::len), Some(99));
+    let arrays = get(&on(rows(Row::Arrays(99), false)).await, LIST).await;
+    assert_eq!(arrays["pagination"]["next"], 0);
+    let items = arrays["results"][1]["device_classes"].as_array();
     assert_eq!(items.map(Vec::len), Some(99));
     let echo = on(Manner::EchoToken).await;
-    assert_eq!(get(&echo, LIST).await["results"][0]["name"], "some-token");
+    let row = &get(&echo, LIST).await["results"][0];
+    assert_eq!(
+        (&row["name"], &row["slug"]),
+        (&json!(ECHOED), &json!("some-token"))
+    );
+    let users = get(&echo, "stages/dummy/x/used_by/").await;
+    assert_eq!(users[0]["name"], "some-token");
     let refused = ask(&echo, Method::POST, "stages/dummy/").await;
     assert_eq!(refused.expect("an answer").0, 400);
     let unavailable = on(Manner::Unavailable { retry_after: 7 }).await;
