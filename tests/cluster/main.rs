@@ -16,6 +16,8 @@ mod faults;
 mod fields;
 mod flows;
 mod gitops;
+mod hostile;
+mod isolation;
 mod lifecycle;
 mod lost;
 mod observe_suspend;
