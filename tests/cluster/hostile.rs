@@ -280,12 +280,12 @@ async fn a_stage_with_a_long_name_in_many_bytes_gets_all_its_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_huge_value_that_is_observed_is_shown_cut() {
+async fn a_long_value_that_is_observed_is_shown_cut() {
     test(async |test| {
         test.connect().await;
         let spec = test.duo_spec().await;
         let huge = json!({
-            "name": test.name("duo"), "client_id": "c".repeat(2 << 20), "client_secret": "s",
+            "name": test.name("duo"), "client_id": "c".repeat(50_000), "client_secret": "s",
             "api_hostname": "api-1.duosecurity.com",
         });
         test.authentik.create(collection(DUO), huge).await;
@@ -321,6 +321,25 @@ async fn a_server_that_is_unavailable_for_a_while_is_not_said_to_throttle() {
                 "{message}"
             );
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_huge_value_is_not_understood_and_is_not_taken_for_no_stage() {
+    test(async |test| {
+        test.connect().await;
+        let spec = test.duo_spec().await;
+        let huge = json!({
+            "name": test.name("duo"), "client_id": "c".repeat(2 << 20), "client_secret": "s",
+            "api_hostname": "api-1.duosecurity.com",
+        });
+        test.authentik.create(collection(DUO), huge).await;
+        test.apply(DUO, "duo", spec).await;
+        let resource = test.reason(DUO, "duo", "AuthentikUnavailable").await;
+        assert!(message(&resource).contains("is not understood"));
+        assert!(message(&resource).len() < 2_000);
+        assert_eq!(test.written(), []);
     })
     .await;
 }

@@ -1,8 +1,9 @@
 //! The task of one connection. It owns the server's health, its lists and their clock, and is the only one that probes and
 //! lists. It waits for its own server alone.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::{
@@ -25,8 +26,22 @@ use crate::{
     },
 };
 
-/// Runs until the connection is gone.
+/// Runs until the connection is gone. After a panic it begins anew: that ends nothing else.
 pub(super) async fn run(shared: Arc<Shared>, handle: Arc<Handle>) {
+    let mut panics = 0;
+    loop {
+        let task = work(shared.clone(), handle.clone());
+        if AssertUnwindSafe(task).catch_unwind().await.is_ok() {
+            return;
+        }
+        panics += 1;
+        // The panic's own message may hold anything, a secret included.
+        tracing::error!(connection = %handle.key, "the connection's task panicked; it begins anew");
+        tokio::time::sleep(due::backoff(panics, fastrand::f64())).await;
+    }
+}
+
+async fn work(shared: Arc<Shared>, handle: Arc<Handle>) {
     let mut declared = handle.declared.subscribe();
     let mut begins = handle.declared.subscribe();
     tokio::select! {
@@ -435,7 +450,9 @@ impl Task {
         if *is_warned {
             return None;
         }
-        if let Some(left) = patience(failure.reason.may_pass_at_once(), since.elapsed()) {
+        let is_new = declared.status.version.is_none();
+        let is_patient = is_new && failure.reason.may_pass_at_once();
+        if let Some(left) = patience(is_patient, since.elapsed()) {
             return Some(Instant::now() + left);
         }
         *is_warned = true;

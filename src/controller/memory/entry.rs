@@ -55,6 +55,8 @@ pub struct View {
     pub is_written: bool,
     /// Whether only authentik can have changed since the resource was last in sync.
     pub was_in_sync: bool,
+    /// Whether it has never been in sync, as far as is known.
+    pub is_new: bool,
     /// What the server is known to ignore.
     pub ignored: Vec<Ignored>,
     /// Whether the outcome of the last write is not known.
@@ -242,6 +244,7 @@ impl Entry {
             status,
             is_written,
             was_in_sync: self.in_sync.is_some() && self.in_sync == resource.meta().generation,
+            is_new: self.in_sync.is_none(),
             ignored: self.ignored.clone(),
             is_uncertain: self.is_uncertain,
             lost: self.lost.clone(),

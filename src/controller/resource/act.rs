@@ -271,7 +271,7 @@ impl<K: StageKind> Actor<'_, K> {
             let bindings = &self.server.inventory.bindings;
             self.sight.bindings = bindings.labelled(&stage.to_string());
         }
-        let bound = bindings::bound(self.server, self.sight);
+        let bound = bindings::bound(self.server, self.sight, self.desired);
         self.record.identify_bindings(bound);
         Ok(ended?)
     }

@@ -151,7 +151,8 @@ fn warn<K: StageKind>(
     let failed = Note::warning("", message);
     let is_old = ready(&record.before) == ready(&record.status);
     let (failing_for, is_warned) = memory.failing(&subject.uid, &failed, is_old);
-    match warning(&record.status, result, is_warned, failing_for) {
+    let is_new = subject.view.is_new;
+    match warning(&record.status, result, is_warned, is_new, failing_for) {
         Grace::Nothing => None,
         Grace::Wait(left) => Some(left),
         Grace::Warn(note) => {

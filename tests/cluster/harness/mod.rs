@@ -226,6 +226,7 @@ impl Test {
             namespaces: vec![self.namespace.clone()],
             watch_secrets: true,
             leadership: Leadership::default(),
+            allowed_servers: Vec::new(),
         }
     }
 
