@@ -69,6 +69,15 @@ pub struct Authentik {
 }
 
 impl Authentik {
+    /// The server at this URL, asked with this token.
+    pub fn at(url: &str, token: &str) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            url: url.trim_end_matches('/').to_owned(),
+            token: token.to_owned(),
+        }
+    }
+
     /// Sends a request; returns status and body.
     pub async fn send(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut request = self
@@ -305,7 +314,7 @@ async fn prepare(kubernetes: &Kubernetes) {
 }
 
 /// Gives the operator just these rights, in all namespaces.
-async fn grant(kube: &Client, rules: &[PolicyRule]) {
+pub async fn grant(kube: &Client, rules: &[PolicyRule]) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": {"name": "operator"}, "rules": rules,
@@ -349,11 +358,7 @@ impl Test {
             kube,
             gateway,
             simulator,
-            authentik: Authentik {
-                http: reqwest::Client::new(),
-                url: url.trim_end_matches('/').to_owned(),
-                token,
-            },
+            authentik: Authentik::at(&url, &token),
             canaries,
             kubernetes,
             operator: tokio::sync::Mutex::default(),
@@ -364,7 +369,7 @@ impl Test {
 
     /// Starts the operator, as at the beginning of the test, after it was taken.
     pub async fn start_operator(&self) {
-        *self.operator.lock().await = Some(self.spawn_operator());
+        self.start_with(self.options()).await;
     }
 
     /// Takes the running operator, to stop or to kill it.
@@ -378,7 +383,28 @@ impl Test {
 
     /// One more operator beside the first.
     pub fn spawn_operator(&self) -> Operator {
-        Operator::start(self.kubernetes, self.options(), self.canaries.clone())
+        self.spawn_with(self.options())
+    }
+
+    /// One more operator, with these options.
+    pub fn spawn_with(&self, options: Options) -> Operator {
+        Operator::start(self.kubernetes, options, self.canaries.clone())
+    }
+
+    /// Replaces the operator by one with these options.
+    pub async fn restart_with(&self, options: Options) {
+        self.take_operator().await.stop().await;
+        self.start_with(options).await;
+    }
+
+    /// Starts the operator with these options, after it was taken.
+    pub async fn start_with(&self, options: Options) {
+        *self.operator.lock().await = Some(self.spawn_with(options));
+    }
+
+    /// Kubernetes, with the operator's rights.
+    pub fn as_operator(&self) -> Client {
+        self.kubernetes.client(User::Operator)
     }
 
     /// Replaces the operator by one that does not watch Secrets, nor may. Only in a test that is [`alone`].
@@ -397,11 +423,11 @@ impl Test {
             watch_secrets: false,
             ..self.options()
         };
-        let operator = Operator::start(self.kubernetes, options, self.canaries.clone());
-        *self.operator.lock().await = Some(operator);
+        self.start_with(options).await;
     }
 
-    fn options(&self) -> Options {
+    /// What the test's own operator is started with.
+    pub fn options(&self) -> Options {
         Options {
             namespaces: vec![self.namespace.clone()],
             watch_secrets: true,
@@ -946,7 +972,8 @@ impl Test {
     }
 }
 
-fn api(kube: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+/// Objects of one of our kinds in a namespace.
+pub fn api(kube: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
     let gvk = GroupVersionKind::gvk("authentik-operator.io", "v1alpha1", kind);
     let resource = ApiResource::from_gvk_with_plural(&gvk, &format!("{}s", kind.to_lowercase()));
     if kind.starts_with("Cluster") {

@@ -4,6 +4,7 @@
 mod canaries;
 mod factor;
 mod harness;
+mod harness_more;
 mod program;
 mod record;
 
@@ -20,6 +21,7 @@ mod lifecycle;
 mod lost;
 mod observe_suspend;
 mod outage;
+mod owners;
 mod permissions;
 mod references;
 mod replicas;
