@@ -11,6 +11,8 @@ mod record;
 mod adoption;
 mod anything;
 mod argocd;
+mod backups;
+mod claims;
 mod connections;
 mod deletion;
 mod faults;
