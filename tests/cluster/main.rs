@@ -33,5 +33,7 @@ mod scale;
 mod schema;
 mod secrets;
 mod status;
+mod teardown;
+mod teardown_namespace;
 mod traces;
 mod unreadable;
