@@ -31,6 +31,7 @@ mod report;
 mod restart;
 mod scale;
 mod schema;
+mod scopes;
 mod secrets;
 mod status;
 mod teardown;
