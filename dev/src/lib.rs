@@ -1,10 +1,12 @@
 //! The developer kit of the authentik stage operator.
 pub mod bench;
 pub mod chart;
+pub mod churn;
 pub mod demo;
 pub mod gateway;
 pub mod gitops;
 mod go;
+pub mod hostile;
 pub mod kubernetes;
 pub mod reference;
 pub mod simulator;

@@ -102,7 +102,7 @@ impl Beside {
     pub async fn restored_from(other: &Simulator) -> Self {
         let simulator = Simulator::start_from(other).await;
         Self {
-            authentik: Authentik::at(&simulator.url(), simulator.token()),
+            authentik: Authentik::at(&simulator.url(), simulator.token().to_owned()),
             gateway: Gateway::in_front_of(&simulator.url()).launch().await,
             _simulator: simulator,
         }

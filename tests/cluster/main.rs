@@ -21,6 +21,8 @@ mod faults;
 mod fields;
 mod flows;
 mod gitops;
+mod hostile;
+mod isolation;
 mod lifecycle;
 mod lost;
 mod names;

@@ -70,6 +70,17 @@ impl Program {
         events(&self.log.borrow(), message)
     }
 
+    /// The most memory that it has ever had resident, in bytes.
+    pub fn peak_memory(&self) -> usize {
+        let pid = self.child.id().expect("it runs");
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        let status = status.expect("it runs");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = peak.and_then(|peak| peak.trim().strip_suffix(" kB"));
+        let kib: usize = kib.and_then(|kib| kib.parse().ok()).expect("a number");
+        kib * 1024
+    }
+
     /// Kills it and waits until it is gone; returns all that it has logged, a line each.
     pub async fn kill(mut self) -> Vec<String> {
         self.child.kill().await.expect("it is killed");

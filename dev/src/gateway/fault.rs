@@ -19,7 +19,7 @@ pub struct Fault {
 /// What happens to a request.
 #[derive(Clone, Debug)]
 pub enum FaultKind {
-    /// It is answered as usual, later. Added to whatever other fault strikes.
+    /// It is answered as usual, later, and holds up no other. Added to whatever other fault strikes.
     Latency(Duration),
     /// It never reaches the server, and the connection is closed.
     CutBefore,
@@ -39,6 +39,13 @@ pub enum FaultKind {
     ServiceUnavailable,
     /// It takes effect, and half of the answer's body comes as if it were the whole.
     MalformedBody,
+    /// It takes effect, and in the answer's body one text stands for another.
+    Replace {
+        /// The server's text.
+        this: String,
+        /// What the client gets in its place.
+        by: String,
+    },
     /// It takes effect, and the connection breaks in the middle of the answer's body.
     TruncatedBody,
     /// It is answered with 200 and JSON that nobody expects, without effect.
@@ -51,6 +58,8 @@ pub enum FaultKind {
     Hang,
     /// It takes effect and is never answered; removing the fault closes the connection.
     HangAfter,
+    /// It goes on when the fault is removed, as if nothing had been.
+    Hold,
     /// It is answered with this.
     Respond {
         /// The answer's status.

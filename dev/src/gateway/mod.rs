@@ -5,6 +5,7 @@
 //! with a private CA and stand under a path. What it does to a request is decided here, never by
 //! the server behind it.
 
+mod answer;
 mod audit;
 mod fault;
 mod listener;
@@ -150,7 +151,7 @@ impl Gateway {
         self.faults().add(fault)
     }
 
-    /// Ends a fault; requests that hang in it are cut off.
+    /// Ends a fault; requests that hang in it are cut off, those that it holds go on.
     pub fn remove(&self, id: FaultId) {
         self.faults().remove(id);
     }
@@ -160,14 +161,29 @@ impl Gateway {
         self.faults().clear();
     }
 
-    /// Waits until a request hangs, in [`FaultKind::HangAfter`] once it has taken effect. False when the time is
-    /// over first.
+    /// Waits until a request hangs or is held, in [`FaultKind::HangAfter`] once it has taken effect. False when the
+    /// time is over first.
     pub async fn hangs(&self, timeout: Duration) -> bool {
+        self.hang(1, timeout).await
+    }
+
+    /// As [`Self::hangs`], until there are at least so many.
+    pub async fn hang(&self, least: usize, timeout: Duration) -> bool {
         let mut hanging = self.proxy.hanging.subscribe();
-        let hangs = hanging.wait_for(|count| *count > 0);
+        let hangs = hanging.wait_for(|hung| hung.now >= least);
         tokio::time::timeout(timeout, hangs)
             .await
             .is_ok_and(|outcome| outcome.is_ok())
+    }
+
+    /// How many requests hang or are held, of clients that still wait for them.
+    pub fn hanging(&self) -> usize {
+        self.proxy.hanging.borrow().now
+    }
+
+    /// How many requests hung or were held until their clients would wait no longer.
+    pub fn given_up(&self) -> usize {
+        self.proxy.hanging.borrow().given_up
     }
 
     /// All requests since the last [`Self::clear`], in the order of their arrival.

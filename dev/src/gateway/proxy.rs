@@ -1,39 +1,20 @@
 //! What happens to one request.
 
 use super::Builder;
+use super::answer::{
+    Answer, Cut, ERROR_PAGE, HTML, JSON, THROTTLED, Upstream, full, huge, page, typed,
+};
 use super::audit::{Audit, Exchange};
 use super::fault::{FaultKind, Faults, Strike};
-use futures::stream::{self, StreamExt};
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+use futures::stream;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{self, HeaderName, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, StatusCode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::sync::watch;
-
-/// The end of a connection without an answer.
-#[derive(Debug)]
-pub(super) struct Cut;
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the connection is cut on purpose")
-    }
-}
-
-impl std::error::Error for Cut {}
-
-type Body = BoxBody<Bytes, Cut>;
-type Answer = Result<Response<Body>, Cut>;
-
-const HTML: &str = "text/html; charset=utf-8";
-const JSON: &str = "application/json";
-const ERROR_PAGE: &str = "<!DOCTYPE html>\n<title>Server Error</title>\n";
-const THROTTLED: &str = "{\"detail\":\"Request was throttled.\"}";
-const CHUNK: usize = 64 << 10;
 
 /// How many requests are being answered.
 #[derive(Default)]
@@ -68,19 +49,42 @@ impl Drop for Entered<'_> {
     }
 }
 
+/// The requests that hang in a fault.
+#[derive(Default)]
+pub(super) struct Hung {
+    pub(super) now: usize,
+    /// How many clients did not wait for the end of the fault.
+    pub(super) given_up: usize,
+}
+
 /// Counts a request for as long as it hangs, however that ends.
-struct Hanging<'a>(&'a watch::Sender<usize>);
+struct Hanging<'a> {
+    count: &'a watch::Sender<Hung>,
+    given_up: bool,
+}
 
 impl<'a> Hanging<'a> {
-    fn enter(count: &'a watch::Sender<usize>) -> Self {
-        count.send_modify(|count| *count += 1);
-        Self(count)
+    fn enter(count: &'a watch::Sender<Hung>) -> Self {
+        count.send_modify(|hung| hung.now += 1);
+        Self {
+            count,
+            given_up: true,
+        }
+    }
+
+    /// Waits until the fault is removed.
+    async fn wait(mut self, strike: &mut Strike) {
+        strike.removed().await;
+        self.given_up = false;
     }
 }
 
 impl Drop for Hanging<'_> {
     fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
+        self.count.send_modify(|hung| {
+            hung.now -= 1;
+            hung.given_up += usize::from(self.given_up);
+        });
     }
 }
 
@@ -91,8 +95,7 @@ pub(super) struct Proxy {
     record_bodies: bool,
     streams: bool,
     client: reqwest::Client,
-    /// How many requests hang in a fault.
-    pub(super) hanging: watch::Sender<usize>,
+    pub(super) hanging: watch::Sender<Hung>,
     pub(super) audit: Audit,
     pub(super) faults: Faults,
     pub(super) in_flight: InFlight,
@@ -103,13 +106,6 @@ struct Received {
     method: Method,
     /// Path and query as the server is to see them.
     target: String,
-    headers: hyper::HeaderMap,
-    body: Bytes,
-}
-
-/// An answer that has come in whole.
-struct Upstream {
-    status: StatusCode,
     headers: hyper::HeaderMap,
     body: Bytes,
 }
@@ -127,7 +123,7 @@ impl Proxy {
             record_bodies: builder.record_bodies,
             streams: builder.streams,
             client: client.build().expect("a client from constant settings"),
-            hanging: watch::Sender::new(0),
+            hanging: watch::Sender::default(),
             audit: Audit::new(),
             faults: Faults::default(),
             in_flight: InFlight::default(),
@@ -274,14 +270,24 @@ impl Proxy {
         };
         match (kind, upstream) {
             (FaultKind::Hang | FaultKind::HangAfter, _) => {
-                let _hanging = Hanging::enter(&self.hanging);
-                strike.removed().await;
+                Hanging::enter(&self.hanging).wait(&mut strike).await;
                 Err(Cut)
+            }
+            (FaultKind::Hold, _) => {
+                Hanging::enter(&self.hanging).wait(&mut strike).await;
+                self.pass(n, received).await
             }
             (FaultKind::MalformedBody, Some(upstream)) => {
                 self.audit.answered(n, upstream.status.as_u16(), None);
                 let half = upstream.body.slice(..upstream.body.len() / 2);
                 Ok(upstream.with(full(half)))
+            }
+            (FaultKind::Replace { this, by }, Some(upstream)) => {
+                let body = String::from_utf8_lossy(&upstream.body).replace(&this, &by);
+                let status = upstream.status.as_u16();
+                self.audit
+                    .answered(n, status, self.recorded(body.as_bytes()));
+                Ok(upstream.with(full(body.into())))
             }
             (FaultKind::TruncatedBody, Some(upstream)) => {
                 self.audit.answered(n, upstream.status.as_u16(), None);
@@ -348,7 +354,11 @@ impl FaultKind {
     /// Whether the server does its work first.
     fn takes_effect(&self) -> bool {
         match self {
-            Self::CutAfter | Self::HangAfter | Self::MalformedBody | Self::TruncatedBody => true,
+            Self::CutAfter
+            | Self::HangAfter
+            | Self::MalformedBody
+            | Self::Replace { .. }
+            | Self::TruncatedBody => true,
             Self::InternalError { effect } => *effect,
             Self::Respond { forward, .. } => *forward,
             _ => false,
@@ -356,69 +366,7 @@ impl FaultKind {
     }
 }
 
-impl Upstream {
-    /// The server's answer with another body.
-    fn with(&self, body: Body) -> Response<Body> {
-        let mut response = Response::new(body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers.clone();
-        response
-    }
-
-    /// The server's answer, which ends before the length that it announces.
-    fn broken_off(&self) -> Response<Body> {
-        let half = self.body.slice(..self.body.len() / 2);
-        // The pause lets the head and the first half get out before the end.
-        let end = stream::once(async {
-            tokio::task::yield_now().await;
-            Err(Cut)
-        });
-        let frames = stream::once(std::future::ready(Ok(Frame::data(half)))).chain(end);
-        let mut response = self.with(BodyExt::boxed(StreamBody::new(frames)));
-        response
-            .headers_mut()
-            .insert(header::CONTENT_LENGTH, self.body.len().max(1).into());
-        response
-    }
-}
-
 /// Whether a method cannot change anything.
 pub(super) fn is_read(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
-}
-
-fn full(body: Bytes) -> Body {
-    Full::new(body).map_err(|never| match never {}).boxed()
-}
-
-/// A JSON string, made while it is sent.
-fn huge(length: usize) -> Body {
-    let inner = length.saturating_sub(2);
-    let chunks = (0..inner.div_ceil(CHUNK))
-        .map(move |chunk| Bytes::from(vec![b'a'; CHUNK.min(inner - chunk * CHUNK)]));
-    let quote = || std::iter::once(Bytes::from_static(b"\""));
-    let frames = quote()
-        .chain(chunks)
-        .chain(quote())
-        .map(|bytes| Ok(Frame::data(bytes)));
-    BodyExt::boxed(StreamBody::new(stream::iter(frames)))
-}
-
-fn page(status: StatusCode, content_type: &str, body: &str) -> Response<Body> {
-    typed(
-        status,
-        content_type,
-        full(Bytes::copy_from_slice(body.as_bytes())),
-    )
-}
-
-fn typed(status: StatusCode, content_type: &str, body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    *response.status_mut() = status;
-    if let Ok(content_type) = content_type.parse() {
-        response
-            .headers_mut()
-            .insert(header::CONTENT_TYPE, content_type);
-    }
-    response
 }

@@ -190,6 +190,15 @@ async fn bodies_can_be_spoilt() {
         .await
         .expect("JSON");
     assert!(body.get("results").is_none());
+    let replace = FaultKind::Replace {
+        this: "\"name\":\"tea\"".to_owned(),
+        by: "\"name\":7".to_owned(),
+    };
+    bench.gateway.inject(Fault::new(replace).times(1));
+    let made = bench.post("tea").await.expect("an answer");
+    assert_eq!(made.status(), 201);
+    let made: Value = made.json().await.expect("JSON");
+    assert_eq!(made["name"], 7);
     bench
         .gateway
         .inject(Fault::new(FaultKind::HugeBody(1 << 20)).times(1));
@@ -208,8 +217,8 @@ async fn bodies_can_be_spoilt() {
         forward: true,
     };
     bench.gateway.inject(Fault::new(teapot).times(1));
-    assert_eq!(bench.post("tea").await.expect("an answer").status(), 418);
-    assert!(bench.exists("tea").await);
+    assert_eq!(bench.post("pot").await.expect("an answer").status(), 418);
+    assert!(bench.exists("pot").await);
 }
 
 #[tokio::test]
@@ -237,6 +246,42 @@ async fn hanging_requests_end_with_their_fault() {
     };
     let (answer, ()) = tokio::join!(bench.get(""), end);
     assert!(answer.is_err());
+}
+
+#[tokio::test]
+async fn held_requests_go_on_when_they_are_let_go_and_hold_up_no_other() {
+    let bench = Bench::new().await;
+    let held = Fault::new(FaultKind::Hold).method(Method::POST);
+    let held = bench.gateway.inject(held);
+    let end = async {
+        assert!(bench.gateway.hang(2, SOON).await);
+        assert!(!bench.exists("one").await);
+        bench.get("").await.expect("a read is not held");
+        assert_eq!(bench.gateway.hanging(), 2);
+        bench.gateway.remove(held);
+    };
+    let (one, two, ()) = tokio::join!(bench.post("one"), bench.post("two"), end);
+    for answer in [one, two] {
+        assert_eq!(answer.expect("an answer").status(), 201);
+    }
+    assert_eq!(bench.gateway.hanging(), 0);
+    assert_eq!(bench.gateway.given_up(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_waits_no_longer_is_counted() {
+    let bench = Bench::new().await;
+    bench.gateway.inject(Fault::new(FaultKind::Hang));
+    let request = tokio::time::timeout(Duration::from_millis(50), bench.get(""));
+    assert!(request.await.is_err());
+    let given_up = async {
+        while bench.gateway.given_up() == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let counted = tokio::time::timeout(SOON, given_up).await;
+    counted.expect("it is counted");
+    assert_eq!(bench.gateway.hanging(), 0);
 }
 
 #[tokio::test]

@@ -157,13 +157,18 @@ impl Reply {
 
     fn page_or_405(request: &Request, status: u16) -> Self {
         if request.is_read() {
-            return Self {
-                status,
-                body: Body::Page,
-                rows: 0,
-            };
+            return Self::page(status);
         }
         Self::empty_html(405)
+    }
+
+    /// A page for people.
+    pub(crate) fn page(status: u16) -> Self {
+        Self {
+            status,
+            body: Body::Page,
+            rows: 0,
+        }
     }
 
     pub(crate) fn method_not_allowed(request: &Request) -> Self {

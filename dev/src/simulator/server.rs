@@ -1,8 +1,9 @@
 //! The simulator as an HTTP server.
 
 use super::accounts;
-use super::http::Request;
+use super::http::{Reply, Request};
 use super::router;
+use super::sets::{self, Gap, HeldSets};
 use super::state::{DuoDevice, State};
 use super::versions::Version;
 use crate::template::template;
@@ -56,6 +57,8 @@ impl Latency {
 struct App {
     state: Mutex<State>,
     latency: Mutex<Latency>,
+    /// The time between a stage's row and its sets.
+    gap: Arc<Gap>,
     /// How often each request was answered, by method and path.
     answered: Mutex<BTreeMap<(String, String), u64>>,
     /// Held while a request is answered by a server with one worker.
@@ -67,6 +70,7 @@ impl App {
         Arc::new(Self {
             state: Mutex::new(state),
             latency: Mutex::default(),
+            gap: Arc::default(),
             answered: Mutex::default(),
             worker: tokio::sync::Mutex::default(),
         })
@@ -198,6 +202,25 @@ impl Simulator {
         });
     }
 
+    /// Refuses from now on to delete a stage through which devices are enrolled, as 2026.8 does: with an internal
+    /// error, for as long as the devices are there.
+    pub fn protect_devices(&self) {
+        self.app.state().devices_protected = true;
+    }
+
+    /// Writes a stage's row before its sets from now on, with this gap between the two, as a real server does. Who
+    /// reads in the gap sees half of the change.
+    pub fn write_rows_first(&self, gap: Duration) {
+        self.app.state().rows_first = true;
+        self.app.gap.set(gap);
+    }
+
+    /// Holds the gap between rows and sets open until what it returns is dropped; after that there is none.
+    pub fn hold_sets(&self) -> HeldSets {
+        self.write_rows_first(Duration::ZERO);
+        self.app.gap.clone().hold()
+    }
+
     /// Makes answers take their time from now on.
     pub fn set_latency(&self, latency: Latency) {
         *self.app.latency() = latency;
@@ -254,18 +277,16 @@ async fn handle(
     } else {
         None
     };
-    let (reply, rules) = {
-        let mut state = app.state();
-        (router::answer(&mut state, &request), state.rules)
-    };
+    let request = Arc::new(request);
+    let reply = answer(&app, &request).await;
     let pause = latency.of(&request, reply.rows);
     if !pause.is_zero() {
         tokio::time::sleep(pause).await;
     }
-    let answered = (request.method, template(&request.path));
+    let answered = (request.method.clone(), template(&request.path));
     *app.answered().entry(answered).or_default() += 1;
     let status = reply.status;
-    let (content_type, bytes) = reply.into_bytes(&rules);
+    let (content_type, bytes) = reply.into_bytes(&app.state().rules);
     let mut response = Response::builder().status(status);
     if let Some(content_type) = content_type {
         response = response.header(header::CONTENT_TYPE, content_type);
@@ -273,6 +294,28 @@ async fn handle(
     response
         .body(bytes.into())
         .expect("statuses and content types are constants")
+}
+
+/// Does what is asked, in two steps where a stage's row is written before its sets.
+async fn answer(app: &Arc<App>, request: &Arc<Request>) -> Reply {
+    let (reply, unwritten) = {
+        let mut state = app.state();
+        (router::answer(&mut state, request), state.unwritten.take())
+    };
+    // A server that fails after the row never comes to the sets.
+    let Some(unwritten) = unwritten.filter(|_| reply.status < 300) else {
+        return reply;
+    };
+    let (app, request) = (app.clone(), request.clone());
+    let rest = async move {
+        app.gap.pass().await;
+        sets::write(&mut app.state(), &request, reply.status, unwritten)
+    };
+    // It goes on also where the client has gone.
+    match tokio::spawn(rest).await {
+        Ok(reply) => reply,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
 }
 
 fn decode(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Request {

@@ -2,12 +2,12 @@
 
 use super::accounts::User;
 use super::auth::{self, Model};
-use super::filters;
 use super::http::{self, Reply, Request};
-use super::kinds::{DUO, Kind};
-use super::pagination;
+use super::kinds::Kind;
 use super::python;
 use super::serializer::{self, Mode};
+use super::sets;
+use super::stage_list;
 use super::state::{Stage, State};
 use super::used_by;
 use serde_json::{Map, Value, json};
@@ -34,14 +34,14 @@ pub(crate) enum Scope {
 }
 
 impl Scope {
-    fn kind(self) -> Option<usize> {
+    pub(crate) fn kind(self) -> Option<usize> {
         match self {
             Self::All => None,
             Self::Kind(kind) => Some(kind),
         }
     }
 
-    fn model(self, state: &State) -> Model {
+    pub(crate) fn model(self, state: &State) -> Model {
         self.kind().map_or(ANY, |kind| model(&state.kinds[kind]))
     }
 
@@ -58,7 +58,7 @@ pub(crate) fn collection(
 ) -> Result<Reply, Reply> {
     let user = auth::list(state, request, scope.model(state))?;
     match (request.method.as_str(), scope) {
-        ("GET" | "HEAD", _) => list(state, request, scope, &user),
+        ("GET" | "HEAD", _) => stage_list::list(state, request, scope, &user),
         ("POST", Scope::Kind(kind)) => create(state, request, kind),
         ("OPTIONS", _) => Ok(options(scope.class(state), "List")),
         _ => Err(Reply::method_not_allowed(request)),
@@ -82,6 +82,10 @@ pub(crate) fn item(
         }
         ("DELETE", _) => {
             let pk = find(state, request, scope, key, &user)?.pk;
+            if state.devices_protected && state.duo_devices.iter().any(|device| device.stage == pk)
+            {
+                return Err(Reply::page(500));
+            }
             state.remove_stage(pk);
             Ok(Reply::empty(204))
         }
@@ -192,93 +196,6 @@ fn options(class: &str, suffix: &str) -> Reply {
     }))
 }
 
-fn list(state: &State, request: &Request, scope: Scope, user: &User) -> Result<Reply, Reply> {
-    let mut rows = match filters::text(request, "name")? {
-        Some(name) => by_name(state, scope, &name),
-        None => state.stages_by_name(scope.kind()),
-    };
-    if matches!(scope, Scope::All) {
-        rows.sort_by_key(|stage| stage.touched);
-    }
-    let terms = filters::search_terms(&state.rules, request)?;
-    if !terms.is_empty() {
-        rows.retain(|stage| filters::matches(&terms, &[&stage.name]));
-    }
-    filter_fields(state, request, scope, &mut rows)?;
-    only_visible(state, scope, user, &mut rows);
-    filters::order(request, &mut rows, |stage, key| match key {
-        "pk" | "stage_uuid" => Some(json!(stage.pk)),
-        "name" => Some(json!(stage.name)),
-        key => stage.fields.get(key).cloned(),
-    });
-    pagination::page(&state.rules, request, &rows, |stage| {
-        render(state, stage, scope)
-    })
-}
-
-fn by_name<'a>(state: &'a State, scope: Scope, name: &str) -> Vec<&'a Stage> {
-    let stage = state.names.get(name).and_then(|pk| state.stages.get(pk));
-    stage
-        .filter(|stage| scope.kind().is_none_or(|kind| kind == stage.kind))
-        .into_iter()
-        .collect()
-}
-
-fn only_visible(state: &State, scope: Scope, user: &User, rows: &mut Vec<&Stage>) {
-    let permission = scope.model(state).permission("view");
-    if !state.accounts.has(user, &permission) {
-        rows.retain(|stage| {
-            state
-                .accounts
-                .has_on(user, &permission, &stage.pk.to_string())
-        });
-    }
-}
-
-/// Filters by the fields that a kind can be filtered by; others are ignored.
-fn filter_fields(
-    state: &State,
-    request: &Request,
-    scope: Scope,
-    rows: &mut Vec<&Stage>,
-) -> Result<(), Reply> {
-    let Scope::Kind(kind) = scope else {
-        return Ok(());
-    };
-    if state.kinds[kind].model == DUO {
-        return filter_duo(state, request, rows);
-    }
-    let actions = ["skip", "deny", "configure"];
-    if let Some(action) = filters::choice(request, "not_configured_action", &actions)? {
-        rows.retain(|stage| stage.fields["not_configured_action"] == action);
-    }
-    let exists = |id| state.stages.contains_key(&id);
-    let used = filters::references(request, "configuration_stages", exists)?;
-    if !used.is_empty() {
-        let uses = |stage: &Stage| {
-            let stages = stage.fields["configuration_stages"].as_array();
-            stages.is_some_and(|stages| used.iter().any(|id| stages.contains(&json!(id))))
-        };
-        rows.retain(|stage| uses(stage));
-    }
-    Ok(())
-}
-
-fn filter_duo(state: &State, request: &Request, rows: &mut Vec<&Stage>) -> Result<(), Reply> {
-    for field in ["client_id", "api_hostname"] {
-        if let Some(value) = filters::text(request, field)? {
-            rows.retain(|stage| stage.fields[field] == value);
-        }
-    }
-    let flow = filters::reference(request, "configure_flow", |id| {
-        state.flows.contains_key(&id)
-    })?;
-    if let Some(flow) = flow {
-        rows.retain(|stage| stage.fields["configure_flow"] == json!(flow));
-    }
-    Ok(())
-}
-
 fn create(state: &mut State, request: &Request, kind: usize) -> Result<Reply, Reply> {
     let mut values = validated(
         state,
@@ -292,7 +209,9 @@ fn create(state: &mut State, request: &Request, kind: usize) -> Result<Reply, Re
     let Some(Value::String(name)) = values.remove("name") else {
         return Err(Reply::crash(request));
     };
+    let later = sets::take(state, kind, &mut values);
     let pk = state.add_stage(kind, name, values);
+    sets::put_off(state, Scope::Kind(kind), pk, later);
     Ok(Reply::json(
         201,
         render(state, &state.stages[&pk], Scope::Kind(kind)),
@@ -302,7 +221,7 @@ fn create(state: &mut State, request: &Request, kind: usize) -> Result<Reply, Re
 fn change(state: &mut State, request: &Request, scope: Scope, pk: Uuid) -> Result<Reply, Reply> {
     let partial = request.method == "PATCH";
     let kind = state.stages[&pk].kind;
-    let values = validated(
+    let mut values = validated(
         state,
         request,
         kind,
@@ -311,7 +230,9 @@ fn change(state: &mut State, request: &Request, scope: Scope, pk: Uuid) -> Resul
             partial,
         },
     )?;
+    let later = sets::take(state, kind, &mut values);
     state.change_stage(pk, values);
+    sets::put_off(state, scope, pk, later);
     Ok(Reply::ok(render(state, &state.stages[&pk], scope)))
 }
 
@@ -353,7 +274,7 @@ fn fits_index(name: &str) -> bool {
 }
 
 /// A stage as its own kind's view shows it, or as `stages/all/` does.
-fn render(state: &State, stage: &Stage, scope: Scope) -> Value {
+pub(crate) fn render(state: &State, stage: &Stage, scope: Scope) -> Value {
     let mut body = summary(state, stage);
     if matches!(scope, Scope::All) {
         return body;

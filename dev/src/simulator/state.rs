@@ -3,8 +3,8 @@
 use super::accounts::Accounts;
 use super::kinds::{self, Kind};
 use super::python;
+use super::sets::Unwritten;
 use super::versions::{Rules, Seed, Version};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
@@ -80,62 +80,14 @@ pub(crate) struct State {
     pub(crate) accounts: Accounts,
     pub(crate) database_down: bool,
     pub(crate) redis_down: bool,
+    /// Whether a stage's row is written before its sets.
+    pub(crate) rows_first: bool,
+    /// The sets that the present request has yet to write.
+    pub(crate) unwritten: Option<Unwritten>,
+    /// Whether a stage through which devices are enrolled can't be deleted.
+    pub(crate) devices_protected: bool,
     clock: u64,
 }
-
-#[derive(Deserialize)]
-struct Defaults {
-    flows: Vec<DefaultFlow>,
-    stages: Vec<DefaultStage>,
-    bindings: Vec<DefaultBinding>,
-}
-
-#[derive(Deserialize)]
-struct DefaultFlow {
-    slug: String,
-    name: String,
-    title: String,
-    designation: String,
-    authentication: String,
-    policies: usize,
-}
-
-#[derive(Deserialize)]
-struct DefaultStage {
-    name: String,
-    model: String,
-}
-
-#[derive(Deserialize)]
-struct DefaultBinding {
-    flow: String,
-    stage: String,
-    order: i64,
-}
-
-/// Set-up stages of a fresh server that users find in their settings.
-const USER_STAGES: [(&str, &str, &str); 4] = [
-    (
-        "default-authenticator-static-setup",
-        "default-authenticator-static-setup",
-        "Static tokens",
-    ),
-    (
-        "default-authenticator-totp-setup",
-        "default-authenticator-totp-setup",
-        "TOTP Device",
-    ),
-    (
-        "default-authenticator-webauthn-setup",
-        "default-authenticator-webauthn-setup",
-        "WebAuthn device",
-    ),
-    (
-        "default-authentication-password",
-        "default-password-change",
-        "",
-    ),
-];
 
 impl State {
     /// A server as it is after its installation, with one superuser's token.
@@ -155,6 +107,9 @@ impl State {
             accounts: Accounts::new(token),
             database_down: false,
             redis_down: false,
+            rows_first: false,
+            unwritten: None,
+            devices_protected: false,
             clock: 0,
         };
         state.install();
@@ -165,81 +120,6 @@ impl State {
     pub(crate) fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
-    }
-
-    fn install(&mut self) {
-        let defaults: Defaults = serde_json::from_str(include_str!("seed/defaults.json"))
-            .expect("the seed is well-formed");
-        for flow in &defaults.flows {
-            self.install_flow(flow);
-        }
-        self.install_stages(&defaults.stages);
-        for binding in defaults.bindings {
-            let (target, stage) = (self.slugs[&binding.flow], self.names[&binding.stage]);
-            self.bind(target, stage, binding.order, super::bindings::defaults());
-        }
-    }
-
-    fn install_flow(&mut self, flow: &DefaultFlow) {
-        if flow.slug == "default-provider-invalidation-flow"
-            && !self.rules.provider_invalidation_flow
-        {
-            return;
-        }
-        let totp = flow.slug == "default-authenticator-totp-setup";
-        let title = if totp {
-            self.rules.totp_flow_title
-        } else {
-            &flow.title
-        };
-        let fields = json!({
-            "name": flow.name, "slug": flow.slug, "title": title,
-            "designation": flow.designation, "authentication": flow.authentication,
-        });
-        let Value::Object(fields) = fields else {
-            return;
-        };
-        let pk = self.add_flow(fields);
-        let policies = (0..flow.policies).map(|_| Uuid::new_v4()).collect();
-        if let Some(flow) = self.flows.get_mut(&pk) {
-            flow.policies = policies;
-        }
-    }
-
-    fn install_stages(&mut self, stages: &[DefaultStage]) {
-        let mut order: Vec<&DefaultStage> = stages.iter().collect();
-        if !self.rules.authentication_stages_first {
-            order.sort_by_key(|stage| !stage.name.ends_with("-setup"));
-            order[..3].sort_by_key(|stage| &stage.name);
-        }
-        for stage in order {
-            let kind = self.kind_of_model(&stage.model);
-            self.add_stage(kind, stage.name.clone(), Map::new());
-        }
-        for (stage, flow, friendly_name) in USER_STAGES {
-            let (pk, flow) = (self.names[stage], self.slugs[flow]);
-            if let Some(stage) = self.stages.get_mut(&pk) {
-                stage
-                    .fields
-                    .insert("configure_flow".to_owned(), json!(flow));
-                stage
-                    .fields
-                    .insert("friendly_name".to_owned(), json!(friendly_name));
-            }
-        }
-    }
-
-    fn kind_of_model(&self, model: &str) -> usize {
-        let webauthn = model == "authenticatorwebauthnstage";
-        let model = if webauthn {
-            self.rules.webauthn_model
-        } else {
-            model
-        };
-        self.kinds
-            .iter()
-            .position(|kind| kind.model == model)
-            .expect("every default stage has a kind")
     }
 
     /// The kind of a stage.

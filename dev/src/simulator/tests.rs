@@ -103,6 +103,55 @@ async fn enrolled_devices_use_their_stage() {
 }
 
 #[tokio::test]
+async fn enrolled_devices_protect_their_stage_where_the_release_says_so() {
+    let bench = Bench::new().await;
+    let body =
+        json!({ "name": "duo", "client_id": "a", "client_secret": "b", "api_hostname": "c" });
+    let stage = bench.post(DUO, body).await;
+    let key = stage["pk"].as_str().expect("a key");
+    bench.simulator.protect_devices();
+    bench
+        .simulator
+        .enroll_duo_device(key.parse().expect("a UUID"), "phone");
+    for path in [DUO, "/api/v3/stages/all/"] {
+        let token = bench.simulator.token();
+        let path = format!("{path}{key}/");
+        let answer = bench.send(Method::DELETE, &path, token, &json!({})).await;
+        assert_eq!(answer.status(), 500);
+    }
+    assert_eq!(bench.get(&format!("{DUO}{key}/")).await["name"], "duo");
+}
+
+#[tokio::test]
+async fn rows_are_seen_without_their_sets_while_these_are_held() {
+    let bench = Bench::new().await;
+    let used = bench
+        .post(
+            "/api/v3/stages/authenticator/totp/",
+            json!({ "name": "totp" }),
+        )
+        .await;
+    let held = bench.simulator.hold_sets();
+    let body = json!({
+        "name": "mfa", "not_configured_action": "configure", "configuration_stages": [used["pk"]],
+    });
+    let look = async {
+        assert!(
+            held.hold(1, Duration::from_secs(5)).await,
+            "nothing is held"
+        );
+        let seen = bench.get(&format!("{STAGES}?name=mfa")).await["results"][0].clone();
+        drop(held);
+        seen
+    };
+    let (made, seen) = tokio::join!(bench.post(STAGES, body), look);
+    assert_eq!(seen["not_configured_action"], "configure");
+    assert_eq!(seen["configuration_stages"], json!([]));
+    assert_eq!(made["configuration_stages"], json!([used["pk"]]));
+    assert_eq!(bench.get(STAGES).await["results"][1], made);
+}
+
+#[tokio::test]
 async fn without_redis_a_failed_post_has_made_its_stage() {
     let bench = Bench::new().await;
     bench.simulator.set_redis_down(true);

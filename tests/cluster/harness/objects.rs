@@ -1,0 +1,77 @@
+//! Parts of objects, and objects of parts.
+
+use authentik_stage_operator::api::conditions;
+use kube::core::DynamicObject;
+use serde_json::Value;
+
+use super::DUO;
+
+/// A JSON text as text.
+pub fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+/// Whether this condition of a resource is true.
+pub fn is_true(object: &DynamicObject, type_: &str) -> bool {
+    condition(object, type_).is_some_and(|condition| condition["status"] == "True")
+}
+
+/// A condition of a resource.
+pub fn condition<'a>(object: &'a DynamicObject, type_: &str) -> Option<&'a Value> {
+    object.data["status"]["conditions"]
+        .as_array()?
+        .iter()
+        .find(|condition| condition["type"] == type_)
+}
+
+/// The message of a resource's `Ready` condition.
+pub fn message(object: &DynamicObject) -> String {
+    let ready = condition(object, conditions::READY).expect("Ready is there");
+    ready["message"]
+        .as_str()
+        .expect("it has a message")
+        .to_owned()
+}
+
+/// Where authentik keeps the stages of this kind.
+pub fn collection(kind: &str) -> &'static str {
+    match kind {
+        DUO => "stages/authenticator/duo/",
+        _ => "stages/authenticator/validate/",
+    }
+}
+
+/// The write that creates a stage of this kind, as [`Test::written`] shows it.
+pub fn post(kind: &str, body: Value) -> (String, String, Value) {
+    ("POST".to_owned(), collection(kind).to_owned(), body)
+}
+
+/// The write that changes one.
+pub fn patch(kind: &str, body: Value) -> (String, String, Value) {
+    let path = format!("{}{{uuid}}/", collection(kind));
+    ("PATCH".to_owned(), path, body)
+}
+
+/// An object with these fields beside or instead; unlike in [`merge`], null is a value.
+pub fn with(mut object: Value, fields: Value) -> Value {
+    for (field, value) in fields.as_object().expect("fields") {
+        object[field] = value.clone();
+    }
+    object
+}
+
+/// Merges objects, the second over the first; a null removes.
+pub fn merge(into: &mut Value, from: Value) {
+    match (into, from) {
+        (Value::Object(into), Value::Object(from)) => {
+            for (key, value) in from {
+                if value.is_null() {
+                    into.remove(&key);
+                } else {
+                    merge(into.entry(key).or_insert(Value::Null), value);
+                }
+            }
+        }
+        (into, from) => *into = from,
+    }
+}
