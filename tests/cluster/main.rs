@@ -20,6 +20,7 @@ mod hostile;
 mod isolation;
 mod lifecycle;
 mod lost;
+mod moving;
 mod observe_suspend;
 mod outage;
 mod permissions;
