@@ -82,10 +82,12 @@ generate: ## write what is generated from the code
 	$(BIN)/dev chart manifests > deploy/operator.yaml
 	$(BIN)/dev gitops write
 
-check: ## check format, lints and, where cargo-deny is installed, dependencies
+check: ## check format, lints and, where cargo-deny is installed, dependencies; for known vulnerabilities where their database can be fetched
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
-	@if command -v cargo-deny >/dev/null; then set -x; cargo deny check bans licenses sources; \
-	else echo 'cargo-deny is not installed: dependencies are not checked'; fi
+	@if ! command -v cargo-deny >/dev/null; then echo 'cargo-deny is not installed: dependencies are not checked'; \
+	elif cargo deny --log-level off fetch db; then set -x; cargo deny check; \
+	else echo 'the advisory database can not be fetched: dependencies are not checked for known vulnerabilities'; \
+		set -x; cargo deny check bans licenses sources; fi
 
 .PHONY: help demo test test-gitops test-faults test-authentik test-cluster fuzz bench image generate check

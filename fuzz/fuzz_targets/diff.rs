@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
 use authentik_stage_operator::{
-    plan::{Desired, Live, diff, matches, update_body},
+    plan::{Desired, Live, Row, diff, matches, update_body},
     stages::{ForEachKind, NAME, StageKind, for_each_kind},
 };
 use libfuzzer_sys::fuzz_target;
@@ -83,7 +83,7 @@ impl ForEachKind for Input {
         // authentik ignores fields that it does not know.
         for (field, value) in update_body::<K>(&before, &desired) {
             if field == NAME.api {
-                live.name = value.as_str().expect("a name is text").to_owned();
+                live.name = value.as_str().expect("a name is text").into();
             } else if let Some(found) = live.fields.get_mut(field) {
                 *found = value;
             }
@@ -101,8 +101,9 @@ impl Input {
                 answer[field.api] = value.clone().into();
             }
         }
-        let live = Live::read::<K>(answer).expect("it has all that a stage has to have");
-        let _ = K::spec_from(&live.name, &live.fields);
+        let row = serde_json::from_value::<Row<K>>(answer);
+        let live = row.expect("it has all that a stage has to have").0;
+        let _ = K::spec_from(live.name.raw(), &live.fields);
         live
     }
 

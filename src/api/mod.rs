@@ -29,6 +29,8 @@ pub const GROUP: &str = "authentik-operator.io";
 pub const VERSION: &str = "v1alpha1";
 /// The finalizer that lets the operator apply a stage's deletion policy before its resource goes.
 pub const FINALIZER: &str = "authentik-operator.io/stage";
+/// The finalizer that keeps a connection usable while stages are to be deleted through it.
+pub const CONNECTION_FINALIZER: &str = "authentik-operator.io/connection";
 /// The annotation whose change asks for a reconcile at once; the name follows Flux's `requestedAt`.
 pub const RECONCILE_ANNOTATION: &str = "authentik-operator.io/reconcile-requested-at";
 /// The field manager of every write to Kubernetes, and the reporting controller of every event.

@@ -159,7 +159,7 @@ impl fmt::Display for DeviceTypeReference {
 }
 
 /// One key of a Secret in the resource's own namespace.
-#[derive(Clone, Debug, Deserialize, Eq, Hash, KubeSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, Hash, KubeSchema, PartialEq, Serialize)]
 pub struct SecretKey {
     /// The Secret's name.
     #[schemars(length(min = 1, max = 253))]

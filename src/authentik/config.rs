@@ -3,33 +3,48 @@
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use reqwest::{
-    Certificate, Url,
+    Certificate, Method, Url,
     header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderMap, HeaderValue},
     redirect::Policy,
 };
 use secrecy::{ExposeSecret, SecretString};
+
+use super::{budget::Budget, collection::Collection, error::Error};
 
 /// Requests under way at once when the configuration names no limit.
 const DEFAULT_CONCURRENCY: usize = 4;
 
 /// A connection that isn't there after this long won't come. Half the overall timeout if that is shorter, never all of it,
 /// so that a request that was never sent can be told from one that was never answered.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+///
+/// A request is sent at the latest when its connection is there. A replica that lost its lease must send nothing 5 s
+/// after it was last sure of it, so this is less.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Longest time for one request, whatever the configuration says: a server that hangs is not waited for longer.
+const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Where authentik's API is below its URL.
+const API: &str = "/api/v3";
 
 /// Shorter than the keep-alive of common ingresses, so that a write seldom meets a connection that is just being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A request that has ended.
+/// A request that has ended, whether or not it was answered.
 #[derive(Debug)]
 pub struct Observed<'a> {
     /// The method.
-    pub method: &'a str,
+    pub method: &'a Method,
     /// The path below `/api/v3/`, with `{uuid}` or `{slug}` for what differs from object to object.
     pub path: &'a str,
+    /// What was asked for, if it belongs to a collection.
+    pub collection: Option<Collection>,
     /// The answer's status; nothing where there was no answer.
     pub status: Option<u16>,
     /// How long it took, without the wait for its turn.
     pub elapsed: Duration,
+    /// Why it did not do what it was for.
+    pub error: Option<&'a Error>,
 }
 
 type Observe = dyn Fn(&Observed<'_>) + Send + Sync;
@@ -83,18 +98,20 @@ impl fmt::Debug for Gate {
 /// One authentik server: where it is, who we are there, and how fast we may ask.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `http` or `https` URL of authentik, with the path it is served under if there is one (`https://host/auth`), without `/api/v3`.
+    /// `http` or `https` URL of authentik, with the path it is served under if there is one (`https://host/auth`), with or without `/api/v3`.
     pub url: String,
     /// API token. Whitespace around it is dropped: a Secret made from a file ends in a newline.
     pub token: SecretString,
     /// PEM certificates to trust besides the system's own.
     pub ca_bundle: Option<String>,
-    /// Limit for one request, from connecting to the last byte of the answer. Waiting for its turn doesn't count.
+    /// Limit for one request, from connecting to the last byte of the answer. Waiting for its turn doesn't count. A minute at most.
     pub timeout: Duration,
     /// Most requests started within a second; no limit when `None`.
     pub requests_per_second: Option<u32>,
     /// Most requests under way at once; 4 when `None`.
     pub max_concurrent_requests: Option<usize>,
+    /// The bytes of answers in flight; shared by all clients that get a clone of it.
+    pub budget: Budget,
     /// Told of every request that has ended.
     pub observer: Observer,
     /// Asked before every request.
@@ -115,6 +132,25 @@ fn refuse<T>(field: &'static str, problem: &'static str) -> Result<T, ConfigErro
     Err(ConfigError { field, problem })
 }
 
+/// The URL as an identity: scheme and host in lower case, no default port, no slash and no `/api/v3` at the end.
+/// A user name and a password, which no connection may have, are left out.
+pub fn base_url(url: &str) -> String {
+    let url = url.trim();
+    let Ok(mut parsed) = Url::parse(url) else {
+        return url.to_owned();
+    };
+    // Only URLs without a host refuse, and those have neither.
+    let _ = parsed.set_username("");
+    let _ = parsed.set_password(None);
+    without_api(parsed.as_str()).to_owned()
+}
+
+/// The text without slashes and one `/api/v3` at its end.
+fn without_api(text: &str) -> &str {
+    let text = text.trim_end_matches('/');
+    text.strip_suffix(API).unwrap_or(text).trim_end_matches('/')
+}
+
 impl Config {
     /// Root of the API: `<url>/api/v3`.
     pub(super) fn api_root(&self) -> Result<Url, ConfigError> {
@@ -130,10 +166,14 @@ impl Config {
         if url.query().is_some() || url.fragment().is_some() {
             return refuse("url", "must have neither a query nor a fragment");
         }
-        if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "v3"]);
-        }
+        let path = format!("{}{API}", without_api(url.path()));
+        url.set_path(&path);
         Ok(url)
+    }
+
+    /// The limit for one request.
+    pub(super) fn timeout(&self) -> Duration {
+        self.timeout.min(MAX_TIMEOUT)
     }
 
     /// The token as it is sent.
@@ -167,7 +207,8 @@ impl Config {
         }
     }
 
-    /// The HTTP client: no redirects, since following one would hand the token on.
+    /// The HTTP client: no redirects, since following one would hand the token on. Its requests end by themselves only
+    /// where there is no connection; whoever sends one sees to the rest.
     pub(super) fn http(&self, api_root: &Url) -> Result<reqwest::Client, ConfigError> {
         if self.timeout.is_zero() {
             return refuse("timeout", "must be longer than zero");
@@ -182,7 +223,6 @@ impl Config {
                 env!("CARGO_PKG_VERSION")
             ))
             .redirect(Policy::none())
-            .timeout(self.timeout)
             .connect_timeout(CONNECT_TIMEOUT.min(self.timeout / 2))
             .pool_idle_timeout(IDLE_TIMEOUT);
         let roots = self.extra_roots()?;

@@ -5,15 +5,18 @@ use reqwest::{
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION, RETRY_AFTER},
 };
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value};
 
 use super::{
-    Collection, UsedBy,
-    error::{Asked, Error, refusal},
-    list::{Page, Reading},
-    model_permission,
-    redact::Redactor,
-    transport,
+    UsedBy, Version, answer,
+    answer::Success,
+    client::read_version,
+    collection::{Collection, model_permission},
+    error::Error,
+    reading::{Listing, Reading, Weigh},
+    receive::Received,
+    refusal::{Asked, refusal},
+    shown::{Redactor, Remote, Shown},
+    used_by,
 };
 
 /// The token that the answered requests carried.
@@ -34,55 +37,77 @@ pub struct Answer<'a> {
     pub body: &'a str,
 }
 
+/// As a client whose token is [`TOKEN`] shows this text.
+pub fn show(text: &Remote) -> Shown {
+    Redactor::new(TOKEN).clean(text.raw())
+}
+
 /// Reads an object.
 ///
 /// # Errors
 /// Those of a request.
-pub fn read_object(answer: &Answer<'_>, write: bool) -> Result<(), Error> {
-    read::<Map<String, Value>>(answer, write).map(drop)
+pub fn read_object<T: DeserializeOwned>(answer: &Answer<'_>, write: bool) -> Result<T, Error> {
+    read(answer, write, |success| success.decode())
+}
+
+/// Reads a version's page.
+///
+/// # Errors
+/// Those of a request.
+pub fn read_its_version(answer: &Answer<'_>) -> Result<Version, Error> {
+    read(answer, false, read_version)
 }
 
 /// Reads what uses an object.
 ///
 /// # Errors
 /// Those of a request.
-pub fn read_users(answer: &Answer<'_>) -> Result<(), Error> {
-    let users: Vec<Value> = read(answer, false)?;
-    users.iter().map(UsedBy::from_value).for_each(drop);
-    Ok(())
+pub fn read_users(answer: &Answer<'_>) -> Result<Vec<UsedBy>, Error> {
+    read(answer, false, used_by::read)
 }
 
-/// Reads a page of a list.
+/// Reads a list of one page.
 ///
 /// # Errors
-/// Those of a request, and of a row that is no `T`.
-pub fn read_page<T: DeserializeOwned>(answer: &Answer<'_>) -> Result<(), Error> {
-    let page: Page = read(answer, false)?;
-    let keep = |row: T| drop(row);
-    Reading::new()
-        .take(Collection::VALIDATE_STAGES, 1, page, keep)
-        .map(drop)
+/// Those of a request.
+pub fn read_page<T: DeserializeOwned + Weigh>(answer: &Answer<'_>) -> Result<Listing<T>, Error> {
+    read(answer, false, |success| {
+        let mut reading = Reading::new(Collection::VALIDATE_STAGES);
+        reading.take(1, success.decode()?, Some, success.redactor)?;
+        Ok(reading.finish())
+    })
 }
 
-fn read<T: DeserializeOwned>(answer: &Answer<'_>, write: bool) -> Result<T, Error> {
+fn read<T>(
+    answer: &Answer<'_>,
+    write: bool,
+    read: impl FnOnce(&Success<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
     let url = Url::parse("https://authentik/api/v3/x/").expect("it is a URL");
-    let answer = received(answer);
+    let redactor = &Redactor::new(TOKEN);
+    let answer = &received(answer);
     if answer.status.is_success() {
-        return transport::decode(&answer, write);
+        return read(&Success {
+            answer,
+            write,
+            redactor,
+        });
     }
     let method = if write { Method::PATCH } else { Method::GET };
     let asked = Asked {
         write,
+        object: write,
         url: &url,
         permission: model_permission(Collection::VALIDATE_STAGES, &method),
-        redactor: &Redactor::new(TOKEN, None),
+        redactor,
     };
-    Err(refusal(asked, &answer))
+    Err(refusal(asked, answer))
 }
 
-fn received(answer: &Answer<'_>) -> transport::Answer {
+fn received(answer: &Answer<'_>) -> answer::Answer {
     let status = StatusCode::from_u16(answer.status).unwrap_or_default();
-    transport::answer(status, &headers(answer), answer.body.as_bytes().to_vec())
+    let body = Received::whole(answer.body.as_bytes().to_vec());
+    answer::Answer::new(status, &headers(answer), body)
 }
 
 fn headers(answer: &Answer<'_>) -> HeaderMap {

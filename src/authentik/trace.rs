@@ -4,21 +4,18 @@
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry_http::HeaderInjector;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
-use reqwest::header::HeaderMap;
+use reqwest::{Method, StatusCode, Url, header::HeaderMap};
 use tracing::{Span, field::Empty};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use super::{
-    error::Error,
-    transport::{Answer, Request},
-};
+use super::error::Error;
 
 /// A span for this request. `path` is its path below `root` without what differs from object to object. A query is
 /// left out: it may hold anything.
-pub(super) fn request(request: &Request<'_>, root: &str, path: &str) -> Span {
-    let method = request.method.as_str();
+pub(super) fn request(method: &Method, url: &Url, root: &str, path: &str) -> Span {
+    let method = method.as_str();
     let template = format!("{root}/{path}/");
-    let mut url = request.url.clone();
+    let mut url = url.clone();
     url.set_query(None);
     tracing::debug_span!(
         "request",
@@ -37,18 +34,16 @@ pub(super) fn request(request: &Request<'_>, root: &str, path: &str) -> Span {
 }
 
 /// Notes on the span what came of the request.
-pub(super) fn answered(span: &Span, result: &Result<Answer, Error>) {
-    let kind = match result {
-        Ok(answer) => {
-            let status = answer.status.as_u16();
-            span.record("http.response.status_code", i64::from(status));
-            match answer.status.is_client_error() || answer.status.is_server_error() {
-                true => status.to_string(),
-                false => return,
-            }
+pub(super) fn ended(span: &Span, status: Option<StatusCode>, error: Option<&Error>) {
+    if let Some(status) = status {
+        span.record("http.response.status_code", i64::from(status.as_u16()));
+    }
+    let kind = match (status, error) {
+        (Some(status), _) if status.is_client_error() || status.is_server_error() => {
+            status.as_u16().to_string()
         }
-        // A fixed phrase.
-        Err(error) => error.to_string(),
+        (None, Some(error)) => error.to_string(),
+        _ => return,
     };
     span.record("error.type", kind);
     span.record("otel.status_code", "ERROR");

@@ -1,43 +1,56 @@
 //! One request and its answer: paced, bounded in size and time, and logged without what it carries.
 
-use std::time::{Duration, Instant, SystemTime};
+use std::{fmt, time::Duration};
 
+use futures::stream;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use reqwest::{
-    Method, RequestBuilder, StatusCode, Url,
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
+use reqwest::{Method, RequestBuilder, Response, Url};
+use secrecy::SecretString;
+use serde_json::{Map, Value};
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::{Instant, timeout_at},
 };
-use secrecy::{ExposeSecret, SecretString};
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-use tokio::sync::Semaphore;
 use tracing::Instrument;
 use uuid::Uuid;
 
 use super::{
-    Collection,
+    answer::{Answer, Success},
+    broken::{Sent, broken},
+    budget::Purse,
+    collection::{Collection, model_permission},
     config::{Config, ConfigError, Gate, Observed, Observer},
-    error::{Asked, Error, broken, refusal},
-    model_permission,
-    redact::Redactor,
+    error::Error,
+    receive::{Bound, Broken, FREE, receive},
+    refusal::{Asked, refusal},
+    shown::Redactor,
     trace,
 };
 
-/// Most bytes of one answer. A page of 100 stages with all their flows has well under one MiB.
-pub(super) const MAX_BODY: usize = 32 * 1024 * 1024;
+/// The fields of a request, and the values among them that are secret.
+#[derive(Clone, Default)]
+pub struct Body {
+    /// What is sent, by authentik's names.
+    pub fields: Map<String, Value>,
+    /// The values among the fields that no error may repeat.
+    pub secrets: Vec<SecretString>,
+}
 
-/// Longest wait taken from a server's `Retry-After`.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.fields.keys()).finish()
+    }
+}
 
 /// One server, ready to be asked.
 pub(super) struct Transport {
     http: reqwest::Client,
     pub(super) api_root: Url,
-    token: SecretString,
+    pub(super) redactor: Redactor,
     timeout: Duration,
-    max_body: usize,
     rate: Option<DefaultDirectRateLimiter>,
     slots: Semaphore,
+    purse: Purse,
     observer: Observer,
     gate: Gate,
 }
@@ -48,7 +61,13 @@ pub(super) struct Request<'a> {
     pub url: Url,
     /// What is asked for, to name the permission that a refusal shows to be missing.
     pub collection: Option<Collection>,
-    pub body: Option<&'a Value>,
+    pub body: Option<&'a Body>,
+    /// Most bytes of a 2xx answer. Of others no more than [`FREE`] are read.
+    pub most: usize,
+    /// Whether one object is asked for, which may be gone.
+    pub object: bool,
+    /// Whether it waits for its turn among the others.
+    pub queues: bool,
 }
 
 impl Request<'_> {
@@ -57,36 +76,19 @@ impl Request<'_> {
     }
 }
 
-/// An answer, read to its end.
-pub(super) struct Answer {
-    pub status: StatusCode,
-    pub retry_after: Option<Duration>,
-    pub location: Option<String>,
-    claims_json: bool,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    /// The body where it both claims to be JSON and is. 2026.5 sends `application/json`, older ones add a charset.
-    pub fn json(&self) -> Option<Value> {
-        let body = self.claims_json.then_some(&self.body)?;
-        serde_json::from_slice(body).ok()
-    }
-}
-
 impl Transport {
-    pub fn new(config: &Config, max_body: usize) -> Result<Transport, ConfigError> {
+    pub fn new(config: &Config) -> Result<Transport, ConfigError> {
         let api_root = config.api_root()?;
         Ok(Transport {
             http: config.http(&api_root)?,
             api_root,
-            token: config.token().into(),
-            timeout: config.timeout,
-            max_body,
+            redactor: Redactor::new(config.token()),
+            timeout: config.timeout(),
             rate: config
                 .rate()?
                 .map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             slots: Semaphore::new(config.concurrency()?),
+            purse: Purse::new(&config.budget),
             observer: config.observer.clone(),
             gate: config.gate.clone(),
         })
@@ -97,55 +99,58 @@ impl Transport {
         self.slots.close();
     }
 
-    /// Sends the request and decodes the answer.
-    pub async fn call<T: DeserializeOwned>(&self, request: Request<'_>) -> Result<T, Error> {
-        let answer = self.exchange(&request).await?;
-        decode(&answer, request.is_write())
-    }
-
-    /// Sends the request; any answer but 2xx is an error.
-    pub async fn exchange(&self, request: &Request<'_>) -> Result<Answer, Error> {
-        let _slot = self.slots.acquire().await.map_err(|_| Error::Closed)?;
-        if let Some(rate) = &self.rate {
-            rate.until_ready().await;
-        }
-        if self.slots.is_closed() || !self.gate.is_open() {
-            return Err(Error::Closed);
-        }
+    /// Sends the request, and reads a 2xx answer; any other is an error.
+    pub async fn call<T>(
+        &self,
+        request: &Request<'_>,
+        read: impl FnOnce(&Success<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let _turn = self.turn(request).await?;
         let started = Instant::now();
         let path = self.template(request);
-        let span = trace::request(request, self.api_root.path(), &path);
-        let result = self.send(request).instrument(span.clone()).await;
-        trace::answered(&span, &result);
-        let status = result.as_ref().ok().map(|answer| answer.status.as_u16());
+        let span = trace::request(&request.method, &request.url, self.api_root.path(), &path);
+        let redactor = match request.body {
+            Some(body) => self.redactor.and(&body.secrets),
+            None => self.redactor.clone(),
+        };
+        let answer = self.exchange(request, &redactor);
+        let answer = answer.instrument(span.clone()).await;
+        let status = answer.as_ref().ok().map(|answer| answer.status);
         let elapsed = started.elapsed();
         tracing::debug!(
             method = %request.method,
             path = request.url.path(),
-            status,
+            status = status.map(|status| status.as_u16()),
             elapsed_ms = elapsed.as_millis() as u64,
             "asked authentik"
         );
+        let result = answer.and_then(|answer| judge(request, &answer, &redactor, read));
+        let error = result.as_ref().err();
+        trace::ended(&span, status, error);
         self.observer.tell(&Observed {
-            method: request.method.as_str(),
+            method: &request.method,
             path: &path,
-            status,
+            collection: request.collection,
+            status: status.map(|status| status.as_u16()),
             elapsed,
+            error,
         });
-        let answer = result?;
-        if answer.status.is_success() {
-            return Ok(answer);
+        result
+    }
+
+    /// Waits until the request may be sent.
+    async fn turn(&self, request: &Request<'_>) -> Result<Option<SemaphorePermit<'_>>, Error> {
+        let mut slot = None;
+        if request.queues {
+            slot = Some(self.slots.acquire().await.map_err(|_| Error::Closed)?);
+            if let Some(rate) = &self.rate {
+                rate.until_ready().await;
+            }
         }
-        let redactor = Redactor::new(self.token.expose_secret(), request.body);
-        let asked = Asked {
-            write: request.is_write(),
-            url: &request.url,
-            permission: request
-                .collection
-                .and_then(|collection| model_permission(collection, &request.method)),
-            redactor: &redactor,
-        };
-        Err(refusal(asked, &answer))
+        match self.slots.is_closed() || !self.gate.is_open() {
+            true => Err(Error::Closed),
+            false => Ok(slot),
+        }
     }
 
     /// The path below the API's root without what differs from object to object.
@@ -170,19 +175,41 @@ impl Transport {
             .collect()
     }
 
-    async fn send(&self, request: &Request<'_>) -> Result<Answer, Error> {
-        let write = request.is_write();
-        let broken = |error: reqwest::Error| broken(&error, write, self.timeout);
-        let mut response = self.build(request).send().await.map_err(broken)?;
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
-            if body.len() + chunk.len() > self.max_body {
-                let cause = format!("an answer of more than {} bytes", self.max_body);
-                return Err(Error::unavailable(cause, write));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(answer(response.status(), response.headers(), body))
+    async fn exchange(&self, request: &Request<'_>, redactor: &Redactor) -> Result<Answer, Error> {
+        let answer = self.send(request).await;
+        answer.map_err(|error| {
+            let sent = Sent {
+                write: request.is_write(),
+                url: &request.url,
+                timeout: self.timeout,
+                most: request.most,
+                redactor,
+            };
+            broken(&sent, error)
+        })
+    }
+
+    async fn send(&self, request: &Request<'_>) -> Result<Answer, Broken<reqwest::Error>> {
+        let deadline = Instant::now() + self.timeout;
+        let response = timeout_at(deadline, self.build(request).send()).await;
+        let response = response
+            .map_err(|_| Broken::TimedOut)?
+            .map_err(Broken::Connection)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bound = match status.is_success() {
+            true => Bound {
+                bytes: request.most,
+                cut: false,
+            },
+            // What a refusal says is told by its beginning or not at all.
+            false => Bound {
+                bytes: FREE,
+                cut: true,
+            },
+        };
+        let expected = response.content_length();
+        let body = receive(chunks(response), expected, bound, &self.purse, deadline).await?;
+        Ok(Answer::new(status, &headers, body))
     }
 
     fn build(&self, request: &Request<'_>) -> RequestBuilder {
@@ -191,54 +218,43 @@ impl Transport {
             .request(request.method.clone(), request.url.clone())
             .headers(trace::headers());
         match request.body {
-            Some(body) => builder.json(body),
+            Some(body) => builder.json(&body.fields),
             None => builder,
         }
     }
 }
 
-pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: Vec<u8>) -> Answer {
-    Answer {
-        status,
-        retry_after: text(headers, &RETRY_AFTER).and_then(retry_after),
-        location: text(headers, &LOCATION).map(str::to_owned),
-        claims_json: text(headers, &CONTENT_TYPE).is_some_and(|kind| kind.contains("json")),
-        body,
-    }
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
-}
-
-/// Seconds or an HTTP date.
-fn retry_after(value: &str) -> Option<Duration> {
-    let wait = match value.trim().parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => httpdate::parse_http_date(value)
-            .ok()?
-            .duration_since(SystemTime::now())
-            .unwrap_or_default(),
-    };
-    Some(wait.min(MAX_RETRY_AFTER))
-}
-
-/// A 2xx answer's content. After a write an answer that can't be read leaves open what became of it.
-pub(super) fn decode<T: DeserializeOwned>(answer: &Answer, write: bool) -> Result<T, Error> {
-    let status = answer.status.as_u16();
-    let alien = |what| {
-        let what = format!("answered {status} with {what}");
-        if write {
-            Error::unavailable(what, true)
-        } else {
-            Error::NotAuthentik { what }
-        }
-    };
-    if !answer.claims_json {
-        return Err(alien("something that is not JSON"));
-    }
-    serde_json::from_slice(&answer.body).map_err(|error| match error.classify() {
-        serde_json::error::Category::Data => alien("JSON of another shape"),
-        _ => Error::unavailable(format!("answered {status} with broken JSON"), write),
+fn chunks(
+    response: Response,
+) -> impl futures::Stream<Item = Result<impl AsRef<[u8]>, reqwest::Error>> {
+    stream::try_unfold(response, async |mut response| {
+        let chunk = response.chunk().await?;
+        Ok(chunk.map(|chunk| (chunk, response)))
     })
+}
+
+fn judge<T>(
+    request: &Request<'_>,
+    answer: &Answer,
+    redactor: &Redactor,
+    read: impl FnOnce(&Success<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let write = request.is_write();
+    if answer.status.is_success() {
+        return read(&Success {
+            answer,
+            write,
+            redactor,
+        });
+    }
+    let asked = Asked {
+        write,
+        object: request.object,
+        url: &request.url,
+        permission: request
+            .collection
+            .and_then(|collection| model_permission(collection, &request.method)),
+        redactor,
+    };
+    Err(refusal(asked, answer))
 }

@@ -18,8 +18,11 @@ pub struct Rbac {
     /// Whether the operator is to watch Secrets.
     #[arg(long, default_value_t = true, action = ArgAction::Set)]
     watch_secrets: bool,
+    /// The name of the Lease, as in `run --lease-name`.
+    #[arg(long, default_value = MANAGER)]
+    lease_name: String,
     /// Write the rules alone, in one file for each thing they are for, into this folder instead of printing.
-    #[arg(long, conflicts_with_all = ["name", "watch_secrets"])]
+    #[arg(long, conflicts_with_all = ["name", "watch_secrets", "lease_name"])]
     output_dir: Option<PathBuf>,
 }
 
@@ -35,7 +38,10 @@ impl Rbac {
                     name: Some(self.name),
                     ..ObjectMeta::default()
                 },
-                rules: Some(rbac::all_rules(self.watch_secrets)),
+                rules: Some(rbac::all_rules_with_lease(
+                    self.watch_secrets,
+                    &self.lease_name,
+                )),
                 ..ClusterRole::default()
             };
             print!("{}", yaml(&role)?);

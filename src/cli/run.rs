@@ -56,9 +56,23 @@ pub struct Run {
     /// What is logged: a level (error, warn, info, debug, trace) or a list of target=level.
     #[arg(long, env = "LOG", default_value = "info")]
     log: String,
+    /// The URLs below which connections may lead, separated by commas. Omitted: anywhere. Whoever may make connections
+    /// otherwise has the operator send requests to any server that its pod reaches.
+    #[arg(long, env = "ALLOWED_SERVERS", value_delimiter = ',')]
+    allowed_servers: Vec<String>,
     /// The base URL of an OpenTelemetry collector that traces are sent to, by OTLP over HTTP. Omitted: none is kept.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     otlp_endpoint: Option<String>,
+}
+
+impl http::Served for Controller {
+    fn is_ready(&self) -> bool {
+        self.is_synced()
+    }
+
+    fn metrics(&self) -> String {
+        self.metrics()
+    }
 }
 
 impl Run {
@@ -74,12 +88,9 @@ impl Run {
         })?;
         let candidate = self.leader_election.then(|| self.candidate(client.clone()));
         let options = Options {
-            namespaces: self
-                .namespaces
-                .into_iter()
-                .filter(|name| !name.is_empty())
-                .collect(),
+            namespaces: not_empty(self.namespaces),
             watch_secrets: self.watch_secrets,
+            allowed_servers: not_empty(self.allowed_servers),
             leadership: candidate
                 .as_ref()
                 .map_or_else(Leadership::default, Candidate::leadership),
@@ -134,6 +145,12 @@ impl Run {
         let identity = format!("{name}_{}", Uuid::new_v4());
         Candidate::new(client, &namespace, &self.lease_name, identity)
     }
+}
+
+/// An empty variable of the environment is a list with one empty text.
+fn not_empty(texts: Vec<String>) -> Vec<String> {
+    let texts = texts.into_iter().map(|text| text.trim().to_owned());
+    texts.filter(|text| !text.is_empty()).collect()
 }
 
 /// Takes part in the election, for ever unless leadership is lost.

@@ -3,7 +3,7 @@
 
 use std::{
     collections::HashMap,
-    sync::Mutex,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -16,32 +16,25 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 use kube::{
-    Api, Client,
+    Api,
     api::{Patch, PatchParams, PostParams},
 };
+use parking_lot::Mutex;
 use serde_json::json;
 
-use crate::api::MANAGER;
+use super::kubernetes::{Kubernetes, WriteError};
+use crate::{api::MANAGER, plan::Note};
 
 /// How long the same event is counted up rather than written anew; Kubernetes forgets events after an hour.
 const SERIES: Duration = Duration::from_secs(30 * 60);
 /// How often the events that are not counted up any more are let go.
 const SWEEP: Duration = Duration::from_secs(60);
+/// How many events are remembered at the most. Past that they are forgotten, and what is said again is a new event.
+const MOST_REMEMBERED: usize = 20_000;
 /// The most characters of a name that Kubernetes takes.
 const LONGEST_NAME: usize = 253;
-/// The most characters of a note that Kubernetes takes.
+/// The most bytes of a note that Kubernetes takes.
 const LONGEST_NOTE: usize = 1024;
-
-/// An event to publish.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
-pub struct Note {
-    /// Whether it warns.
-    pub warning: bool,
-    /// Its reason, in CamelCase.
-    pub reason: &'static str,
-    /// Its text.
-    pub text: String,
-}
 
 struct Published {
     name: String,
@@ -51,7 +44,7 @@ struct Published {
 
 /// Publishes events.
 pub struct Events {
-    client: Client,
+    kubernetes: Arc<Kubernetes>,
     recent: Mutex<Recent>,
 }
 
@@ -65,9 +58,9 @@ struct Recent {
 impl Events {
     /// A publisher that has published nothing.
     #[must_use]
-    pub fn new(client: Client) -> Self {
+    pub fn new(kubernetes: Arc<Kubernetes>) -> Self {
         Self {
-            client,
+            kubernetes,
             recent: Mutex::new(Recent {
                 published: HashMap::new(),
                 swept: Instant::now(),
@@ -79,15 +72,15 @@ impl Events {
     pub async fn publish(&self, about: &ObjectReference, note: Note) {
         let key = (about.uid.clone().unwrap_or_default(), note);
         let namespace = about.namespace.as_deref().unwrap_or("default");
-        let events: Api<Event> = Api::namespaced(self.client.clone(), namespace);
+        let events: Api<Event> = Api::namespaced(self.kubernetes.client.clone(), namespace);
         let written = match self.counted_up(&key) {
-            Some((name, count)) => count_up(&events, &name, count).await,
+            Some((name, count)) => self.count_up(&events, &name, count).await,
             None => Err(None),
         };
         let written = match written {
             Ok(name) => Ok(name),
             // The counted event is gone, or there was none.
-            Err(None) => create(&events, about, &key.1).await,
+            Err(None) => self.create(&events, about, &key.1).await,
             Err(Some(error)) => Err(error),
         };
         match written {
@@ -97,7 +90,7 @@ impl Events {
     }
 
     fn counted_up(&self, key: &(String, Note)) -> Option<(String, i32)> {
-        let mut recent = self.recent.lock().expect("no panic while held");
+        let mut recent = self.recent.lock();
         recent.sweep();
         let published = recent.published.get(key);
         published
@@ -106,7 +99,7 @@ impl Events {
     }
 
     fn remember(&self, key: (String, Note), name: String) {
-        let mut recent = self.recent.lock().expect("no panic while held");
+        let mut recent = self.recent.lock();
         let entry = recent.published.entry(key).or_insert(Published {
             name: name.clone(),
             count: 0,
@@ -131,24 +124,10 @@ impl Recent {
         self.swept = Instant::now();
         self.published
             .retain(|_, published| published.at.elapsed() < SERIES);
+        if self.published.len() > MOST_REMEMBERED {
+            self.published.clear();
+        }
         self.published.shrink_to_fit();
-    }
-}
-
-async fn count_up(
-    events: &Api<Event>,
-    name: &str,
-    count: i32,
-) -> Result<String, Option<kube::Error>> {
-    let series = EventSeries {
-        count,
-        last_observed_time: MicroTime(Timestamp::now()),
-    };
-    let patch = Patch::Merge(json!({ "series": series }));
-    match events.patch(name, &PatchParams::default(), &patch).await {
-        Ok(_) => Ok(name.to_owned()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Err(None),
-        Err(error) => Err(Some(error)),
     }
 }
 
@@ -161,41 +140,90 @@ fn event_name(object: &str, at: Timestamp) -> String {
     format!("{}{suffix}", object.trim_end_matches(['-', '.']))
 }
 
-async fn create(
-    events: &Api<Event>,
-    about: &ObjectReference,
-    note: &Note,
-) -> Result<String, kube::Error> {
-    let now = Timestamp::now();
-    let name = event_name(about.name.as_deref().unwrap_or(MANAGER), now);
-    let event = Event {
+impl Events {
+    async fn count_up(
+        &self,
+        events: &Api<Event>,
+        name: &str,
+        count: i32,
+    ) -> Result<String, Option<WriteError>> {
+        let series = EventSeries {
+            count,
+            last_observed_time: MicroTime(Timestamp::now()),
+        };
+        let patch = Patch::Merge(json!({ "series": series }));
+        let params = PatchParams::default();
+        match self
+            .kubernetes
+            .write(events.patch(name, &params, &patch))
+            .await
+        {
+            Ok(_) => Ok(name.to_owned()),
+            Err(WriteError::Kubernetes(kube::Error::Api(status))) if status.code == 404 => {
+                Err(None)
+            }
+            Err(error) => Err(Some(error)),
+        }
+    }
+
+    async fn create(
+        &self,
+        events: &Api<Event>,
+        about: &ObjectReference,
+        note: &Note,
+    ) -> Result<String, WriteError> {
+        let event = event(about, note, Timestamp::now());
+        let params = PostParams::default();
+        self.kubernetes
+            .write(events.create(&params, &event))
+            .await?;
+        Ok(event.metadata.name.unwrap_or_default())
+    }
+}
+
+fn event(about: &ObjectReference, note: &Note, now: Timestamp) -> Event {
+    let namespace = about.namespace.clone();
+    Event {
         metadata: ObjectMeta {
-            name: Some(name.clone()),
-            namespace: Some(
-                about
-                    .namespace
-                    .clone()
-                    .unwrap_or_else(|| "default".to_owned()),
-            ),
+            name: Some(event_name(about.name.as_deref().unwrap_or(MANAGER), now)),
+            namespace: Some(namespace.unwrap_or_else(|| "default".to_owned())),
             ..ObjectMeta::default()
         },
         action: Some("Reconcile".to_owned()),
         event_time: Some(MicroTime(now)),
-        note: Some(note.text.chars().take(LONGEST_NOTE).collect()),
+        note: Some(cut(&note.text).to_owned()),
         reason: Some(note.reason.to_owned()),
         regarding: Some(about.clone()),
         reporting_controller: Some(MANAGER.to_owned()),
         reporting_instance: Some(MANAGER.to_owned()),
         type_: Some(if note.warning { "Warning" } else { "Normal" }.to_owned()),
         ..Event::default()
-    };
-    events.create(&PostParams::default(), &event).await?;
-    Ok(name)
+    }
+}
+
+/// As much of a note as Kubernetes takes.
+fn cut(text: &str) -> &str {
+    let mut end = text.len().min(LONGEST_NOTE);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_note_is_cut_to_the_bytes_that_kubernetes_takes() {
+        for (text, bytes) in [
+            ("short".to_owned(), 5),
+            ("x".repeat(1025), 1024),
+            ("\u{754c}".repeat(400), 1023),
+        ] {
+            assert_eq!(cut(&text).len(), bytes);
+        }
+    }
 
     #[test]
     fn an_event_of_an_object_with_the_longest_name_has_one_that_kubernetes_takes() {

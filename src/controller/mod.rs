@@ -1,48 +1,49 @@
-//! The controller: watches Kubernetes, keeps each authentik server's inventory, and brings the two together.
+//! The controller: watches Kubernetes, keeps each authentik server's lists, and brings the two together.
+//!
+//! ```text
+//! keys        the names of what is kept apart
+//! kubernetes  every write to Kubernetes
+//! events      Kubernetes events
+//! secrets     the Secrets' versions and values
+//! namespaces  the namespaces' labels
+//! queue       what is due
+//! memory      what is known of each resource
+//! shared      all of that
+//! connection  one task a connection
+//! context     the connections beside it
+//! resource    one reconcile
+//! watch       the watches
+//! hooks       what the watches of each kind do
+//! ```
+//! Each room uses those above it only.
 
-mod bindings;
-pub mod connections;
+pub mod connection;
 mod context;
-mod delete;
-mod dependents;
 mod events;
-mod failure;
-mod inventory;
-mod known;
-mod ownership;
-mod report;
-mod resolve;
-mod retry;
+mod hooks;
+mod keys;
+mod kubernetes;
+mod memory;
+mod namespaces;
+mod queue;
+mod resource;
 mod secrets;
-mod server;
-mod stage;
+mod shared;
 mod watch;
-mod write;
 
 use std::{future::Future, sync::Arc};
 
 use futures::{
     FutureExt, StreamExt,
-    future::{BoxFuture, Shared},
+    future::{BoxFuture, Shared as SharedFuture},
     stream::FuturesUnordered,
 };
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{
-    Api, Client, Resource, ResourceExt,
-    core::{DeserializeGuard, PartialObjectMeta},
-};
+use kube::Client;
 
-use self::{
-    connections::{Connection, kind_name},
-    context::{Context, Id},
-    dependents::{ConnectionKey, Dependency},
-    secrets::Watched,
-    watch::{Hooks, control, follow},
-};
+use self::{context::Context, hooks::Tasks, secrets::Watched, shared::Shared};
 use crate::{
-    api::{AuthentikConnection, ClusterAuthentikConnection, ConnectionKind},
     ops::{leader::Leadership, metrics},
-    stages::{ForEachKind, ResourceId, StageKind, for_each_kind},
+    stages::{ForEachKind, StageKind, for_each_kind},
 };
 
 /// What the controller watches, and when it works.
@@ -54,10 +55,11 @@ pub struct Options {
     pub watch_secrets: bool,
     /// Whether this replica works; by default it always does.
     pub leadership: Leadership,
+    /// The URL prefixes that connections may lead to; none: all.
+    pub allowed_servers: Vec<String>,
 }
 
-type Stop = Shared<BoxFuture<'static, ()>>;
-type Task = BoxFuture<'static, ()>;
+type Stop = SharedFuture<BoxFuture<'static, ()>>;
 
 /// The controller.
 pub struct Controller {
@@ -85,73 +87,69 @@ impl Controller {
             namespaces if namespaces.is_empty() => Watched::Everywhere,
             namespaces => Watched::In(namespaces),
         };
-        let ctx = Context::new(client, watched, watches, options.leadership, Arc::default());
+        let leadership = options.leadership;
+        let allowed = options.allowed_servers;
+        let shared = Shared::new(client, watched, watches, leadership, allowed);
         Self {
-            ctx,
+            ctx: Arc::new(Context::new(Arc::new(shared))),
             scopes,
             watch_secrets: options.watch_secrets,
         }
     }
 
-    /// Whether every watch has shown all there is.
+    /// Whether every watch has shown all there is, or is refused.
     #[must_use]
     pub fn is_synced(&self) -> bool {
-        self.ctx.is_synced()
+        self.ctx.shared.is_synced()
     }
 
     /// All metrics as OpenMetrics text.
     #[must_use]
     pub fn metrics(&self) -> String {
-        self.ctx.metrics.text(metrics::Count {
-            resources: self.ctx.resources.count(),
-            connections: self.ctx.connections.reasons(),
-            queued: self.ctx.queued(),
-            listed: self.ctx.connections.inventory_ages(),
-            leads: self.ctx.leadership.is_held(),
+        let shared = &self.ctx.shared;
+        shared.metrics.text(metrics::Count {
+            resources: shared.memory.reasons(),
+            connections: self.ctx.registry.reasons(),
+            queued: shared.queue.kinds(),
+            listed: self.ctx.registry.inventory_ages(),
+            refused_watches: shared.refused_watches(),
+            leads: shared.leadership.is_held(),
         })
     }
 
     /// Runs until `stop`, then ends once the requests under way have been answered and recorded.
     pub async fn run(&self, stop: impl Future<Output = ()> + Send + 'static) {
         let stop = stop.boxed().shared();
-        let mut tasks = Tasks {
-            ctx: self.ctx.clone(),
-            stop: stop.clone(),
-            namespace: None,
-            running: vec![start_work(self.ctx.clone(), stop).boxed()],
-        };
+        let mut tasks = Tasks::new(self.ctx.clone(), stop.clone());
+        tasks.run(start_work(self.ctx.clone(), stop.clone()));
         tasks.namespaces();
-        tasks.connections::<ClusterAuthentikConnection>(Api::all(self.ctx.client.clone()), true);
+        tasks.cluster_connections();
         for scope in &self.scopes {
-            tasks.namespace.clone_from(scope);
-            if self.watch_secrets {
-                tasks.secrets();
-            }
-            tasks.connections::<AuthentikConnection>(tasks.api(), false);
-            for_each_kind(&mut tasks);
+            tasks.in_scope(scope.clone(), self.watch_secrets);
         }
-        tasks.closing();
-        let mut running: FuturesUnordered<_> =
-            tasks.running.into_iter().map(tokio::spawn).collect();
+        let ctx = self.ctx.clone();
+        tasks.run(async move {
+            stop.await;
+            // At the end nothing more is sent, however many resources are waiting for their turn.
+            ctx.registry.close();
+            ctx.registry.ended().await;
+        });
+        let running = tasks.into_running();
+        let mut running: FuturesUnordered<_> = running.into_iter().map(tokio::spawn).collect();
         while running.next().await.is_some() {}
     }
 }
 
 /// When a standby becomes the leader, everything it knows of is due.
 async fn start_work(ctx: Arc<Context>, stop: Stop) {
-    if ctx.leadership.is_held() {
+    if ctx.shared.leadership.is_held() {
         return;
     }
     tokio::select! {
-        () = ctx.leadership.begins() => {}
+        () = ctx.shared.leadership.begins() => {}
         () = stop => return,
     }
-    for key in ctx.connections.all() {
-        ctx.enqueue(&Id::Connection(key));
-    }
-    for id in ctx.resources.all() {
-        ctx.enqueue(&Id::Stage(id));
-    }
+    ctx.shared.wake(&ctx.shared.memory.all());
 }
 
 struct Count(usize);
@@ -159,219 +157,5 @@ struct Count(usize);
 impl ForEachKind for Count {
     fn kind<K: StageKind>(&mut self) {
         self.0 += 1;
-    }
-}
-
-/// Everything that runs until the end, while it is put together.
-struct Tasks {
-    ctx: Arc<Context>,
-    stop: Stop,
-    namespace: Option<String>,
-    running: Vec<Task>,
-}
-
-impl ForEachKind for Tasks {
-    fn kind<K: StageKind>(&mut self) {
-        let hooks = Hooks::<DeserializeGuard<K>> {
-            kind: K::KIND,
-            seen: |ctx, guard| {
-                if let Ok(resource) = &guard.0 {
-                    seen(ctx, resource);
-                }
-            },
-            gone: |ctx, namespace, name| {
-                ctx.forget(&ResourceId {
-                    kind: K::KIND,
-                    namespace: namespace.to_owned(),
-                    name: name.to_owned(),
-                });
-            },
-            known: |ctx, namespace| {
-                let ids = ctx.resources.ids(K::KIND, namespace).into_iter();
-                ids.map(|id| (id.namespace, id.name)).collect()
-            },
-            optional: false,
-        };
-        let queue = self.ctx.open_queue(K::KIND, self.namespace.clone());
-        let reconcile = |ctx: Arc<Context>, guard: Arc<DeserializeGuard<K>>| {
-            reconcile_stage(ctx, guard).boxed()
-        };
-        self.running.push(
-            control(
-                self.ctx.clone(),
-                self.api(),
-                hooks,
-                self.namespace.clone(),
-                queue,
-                reconcile,
-                self.stop.clone(),
-            )
-            .boxed(),
-        );
-    }
-}
-
-/// Notes a resource, and lets those look again that wanted or had what it wanted or has.
-fn seen<K: StageKind>(ctx: &Context, resource: &K) {
-    let id = ResourceId::of(resource);
-    let before = ctx.resources.rivals(&id);
-    ctx.resources.seen(resource);
-    let after = ctx.resources.rivals(&id);
-    ctx.due(before.into_iter().chain(after).collect());
-}
-
-async fn reconcile_stage<K: StageKind>(
-    ctx: Arc<Context>,
-    guard: Arc<DeserializeGuard<K>>,
-) -> Option<std::time::Duration> {
-    match &guard.0 {
-        Ok(resource) => stage::reconcile(ctx, Arc::new(resource.clone())).await,
-        Err(invalid) => {
-            let failure = report::unreadable(&invalid.error);
-            report::report_unreadable::<K>(&ctx, &invalid.metadata, failure).await;
-            None
-        }
-    }
-}
-
-async fn reconcile_connection<C: Connection>(
-    ctx: Arc<Context>,
-    guard: Arc<DeserializeGuard<C>>,
-) -> Option<std::time::Duration> {
-    ctx.synced().await;
-    match &guard.0 {
-        Ok(connection) => Some(connections::reconcile(ctx, Arc::new(connection.clone())).await),
-        Err(invalid) => {
-            connections::unreadable::<C>(&ctx, &invalid.metadata, &invalid.error).await;
-            None
-        }
-    }
-}
-
-impl Tasks {
-    fn api<T>(&self) -> Api<T>
-    where
-        T: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
-    {
-        let client = self.ctx.client.clone();
-        match &self.namespace {
-            Some(namespace) => Api::namespaced(client, namespace),
-            None => Api::all(client),
-        }
-    }
-
-    /// At the end nothing more is sent, however many resources are waiting for their turn.
-    fn closing(&mut self) {
-        let (ctx, stop) = (self.ctx.clone(), self.stop.clone());
-        self.running
-            .push(stop.map(move |()| ctx.connections.close()).boxed());
-    }
-
-    fn connections<C: Connection>(&mut self, api: Api<DeserializeGuard<C>>, optional: bool) {
-        let hooks = Hooks::<DeserializeGuard<C>> {
-            kind: kind_name(C::KIND),
-            // One that can't be read exists all the same: whoever uses it is told why it is no use.
-            seen: |ctx, guard| ctx.connections.exists(connections::key::<C>(guard.meta())),
-            gone: |ctx, namespace, name| {
-                let key = ConnectionKey {
-                    kind: C::KIND,
-                    namespace: namespace.to_owned(),
-                    name: name.to_owned(),
-                };
-                ctx.connections.forget(&key);
-                ctx.dependents.forget(&Id::Connection(key.clone()));
-                ctx.changed(&Dependency::Connection(key));
-            },
-            known: |ctx, namespace| {
-                let keys = ctx.connections.keys(C::KIND, namespace).into_iter();
-                keys.map(|key| (key.namespace, key.name)).collect()
-            },
-            optional,
-        };
-        // A cluster connection's queue takes what has no namespace.
-        let scope = match C::KIND {
-            ConnectionKind::ClusterAuthentikConnection => None,
-            ConnectionKind::AuthentikConnection => self.namespace.clone(),
-        };
-        let queue = self.ctx.open_queue(kind_name(C::KIND), scope.clone());
-        let reconcile = |ctx: Arc<Context>, guard: Arc<DeserializeGuard<C>>| {
-            reconcile_connection(ctx, guard).boxed()
-        };
-        self.running.push(
-            control(
-                self.ctx.clone(),
-                api,
-                hooks,
-                scope,
-                queue,
-                reconcile,
-                self.stop.clone(),
-            )
-            .boxed(),
-        );
-    }
-
-    fn secrets(&mut self) {
-        let hooks = Hooks::<PartialObjectMeta<Secret>> {
-            kind: "Secret",
-            seen: |ctx, secret| {
-                let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
-                let (uid, version) = (
-                    secret.uid().unwrap_or_default(),
-                    secret.resource_version().unwrap_or_default(),
-                );
-                if ctx.secrets.seen(&namespace, &name, uid, version) {
-                    ctx.changed(&Dependency::Secret(namespace, name));
-                }
-            },
-            gone: |ctx, namespace, name| {
-                ctx.secrets.forget(namespace, name);
-                ctx.changed(&Dependency::Secret(namespace.to_owned(), name.to_owned()));
-            },
-            known: |ctx, namespace| ctx.secrets.keys(namespace),
-            optional: false,
-        };
-        self.follow(self.api(), hooks);
-    }
-
-    fn namespaces(&mut self) {
-        let hooks = Hooks::<PartialObjectMeta<Namespace>> {
-            kind: "Namespace",
-            seen: |ctx, namespace| {
-                let labels = namespace.labels().clone();
-                let mut namespaces = ctx.namespaces.write().expect("no panic while held");
-                let old = namespaces.insert(namespace.name_any(), labels.clone());
-                drop(namespaces);
-                if old.as_ref() != Some(&labels) {
-                    ctx.changed(&Dependency::Namespace(namespace.name_any()));
-                }
-            },
-            gone: |ctx, _, name| {
-                ctx.namespaces
-                    .write()
-                    .expect("no panic while held")
-                    .remove(name);
-            },
-            known: |ctx, _| {
-                let namespaces = ctx.namespaces.read().expect("no panic while held");
-                namespaces
-                    .keys()
-                    .map(|name| (String::new(), name.clone()))
-                    .collect()
-            },
-            optional: true,
-        };
-        self.follow(Api::all(self.ctx.client.clone()), hooks);
-    }
-
-    fn follow<T: watch::Watchable>(&mut self, api: Api<T>, hooks: Hooks<T>) {
-        let task = follow(
-            self.ctx.clone(),
-            api,
-            hooks,
-            self.namespace.clone(),
-            self.stop.clone(),
-        );
-        self.running.push(task.boxed());
     }
 }

@@ -1,17 +1,30 @@
 //! Secrets: which versions exist, from a watch of their metadata alone, and their values, read when they
 //! are sent and kept nowhere.
 
-use std::{collections::HashMap, sync::Mutex};
+use std::collections::{HashMap, HashSet};
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
+use parking_lot::Mutex;
 use secrecy::SecretString;
 
-use super::failure::{Failure, Reason};
-use crate::{api::SecretKey, plan::SecretVersion};
+use crate::{
+    api::SecretKey,
+    plan::{
+        SecretVersion,
+        failure::{Failure, Reason},
+    },
+};
 
 /// A Secret's uid and resourceVersion.
 type Version = (String, String);
+
+/// The newest version of a Secret that is known.
+struct Known {
+    version: Version,
+    /// Whether the watch has shown it; else it was read.
+    shown: bool,
+}
 
 /// Where Secrets are watched.
 pub enum Watched {
@@ -37,7 +50,9 @@ impl Watched {
 pub struct Secrets {
     client: Client,
     watched: Watched,
-    versions: Mutex<HashMap<(String, String), Version>>,
+    /// Namespaces (none: all) of which Kubernetes refuses the watch.
+    refused: Mutex<HashSet<Option<String>>>,
+    known: Mutex<HashMap<(String, String), Known>>,
 }
 
 impl Secrets {
@@ -47,7 +62,8 @@ impl Secrets {
         Self {
             client,
             watched,
-            versions: Mutex::default(),
+            refused: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -56,27 +72,78 @@ impl Secrets {
         !matches!(self.watched, Watched::Nowhere)
     }
 
-    /// Notes a Secret that the watch shows. Returns whether it is another than before.
+    /// Notes whether Kubernetes refuses the watch of a namespace (none: of all). What can't be watched is read.
+    pub fn refused(&self, namespace: Option<&str>, refused: bool) {
+        let namespace = namespace.map(str::to_owned);
+        let mut all = self.refused.lock();
+        if refused {
+            all.insert(namespace);
+        } else {
+            all.remove(&namespace);
+        }
+    }
+
+    fn covers(&self, namespace: &str) -> bool {
+        let refused = self.refused.lock();
+        self.watched.covers(namespace)
+            && !refused.contains(&None)
+            && !refused.contains(&Some(namespace.to_owned()))
+    }
+
+    /// Notes a Secret that the watch shows. Returns whether it has shown another one before. A watch that lags behind
+    /// what was read changes nothing.
     pub fn seen(&self, namespace: &str, name: &str, uid: String, resource_version: String) -> bool {
         let key = (namespace.to_owned(), name.to_owned());
-        let version = (uid, resource_version);
-        let mut versions = self.versions.lock().expect("no panic while held");
-        versions.insert(key, version.clone()) != Some(version)
+        let new = (uid, resource_version);
+        let mut known = self.known.lock();
+        match known.get(&key) {
+            Some(known) if known.shown && known.version == new => false,
+            Some(known) if is_older(&new, &known.version) => false,
+            _ => {
+                let version = new;
+                known.insert(
+                    key,
+                    Known {
+                        version,
+                        shown: true,
+                    },
+                );
+                true
+            }
+        }
+    }
+
+    /// Notes a Secret that was read, where that is newer than what the watch has shown: what is sent now is not sent
+    /// again once the watch shows it.
+    fn was_read(&self, namespace: &str, version: &SecretVersion) {
+        if !self.covers(namespace) {
+            return;
+        }
+        let key = (namespace.to_owned(), version.name.clone());
+        let new = (version.uid.clone(), version.resource_version.clone());
+        let mut all = self.known.lock();
+        let known = all.get(&key);
+        if known.is_none_or(|known| known.version != new && !is_older(&new, &known.version)) {
+            all.insert(
+                key,
+                Known {
+                    version: new,
+                    shown: false,
+                },
+            );
+        }
     }
 
     /// The Secret is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
-        self.versions
-            .lock()
-            .expect("no panic while held")
-            .remove(&key);
+        self.known.lock().remove(&key);
     }
 
     /// Every Secret known in this namespace (none: all), to find those that have gone unseen.
     pub fn keys(&self, namespace: Option<&str>) -> Vec<(String, String)> {
-        let versions = self.versions.lock().expect("no panic while held");
-        let keys = versions.keys();
+        let known = self.known.lock();
+        let keys = known.keys();
         keys.filter(|(of, _)| namespace.is_none_or(|namespace| of == namespace))
             .cloned()
             .collect()
@@ -91,14 +158,13 @@ impl Secrets {
         namespace: &str,
         key: &SecretKey,
     ) -> Result<SecretVersion, Failure> {
-        if !self.watched.covers(namespace) {
+        if !self.covers(namespace) {
             return Ok(self.read(namespace, key).await?.0);
         }
         let found = {
-            let versions = self.versions.lock().expect("no panic while held");
-            versions
-                .get(&(namespace.to_owned(), key.name.clone()))
-                .cloned()
+            let known = self.known.lock();
+            let known = known.get(&(namespace.to_owned(), key.name.clone()));
+            known.map(|known| known.version.clone())
         };
         let (uid, resource_version) = found.ok_or_else(|| missing(namespace, key))?;
         Ok(SecretVersion {
@@ -118,7 +184,7 @@ impl Secrets {
         namespace: &str,
         key: &SecretKey,
     ) -> Result<(SecretVersion, SecretString), Failure> {
-        if !can_be_named(&key.name) {
+        if !can_be_named(&key.name) || !can_be_named(namespace) {
             return Err(missing(namespace, key));
         }
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
@@ -132,6 +198,7 @@ impl Secrets {
             uid: secret.metadata.uid.clone().unwrap_or_default(),
             resource_version: secret.metadata.resource_version.clone().unwrap_or_default(),
         };
+        self.was_read(namespace, &version);
         let value = secret.data.and_then(|mut data| data.remove(&key.key));
         let value = value.ok_or_else(|| unusable(namespace, key, "has no key"))?;
         let text = String::from_utf8(value.0)
@@ -143,8 +210,16 @@ impl Secrets {
     }
 }
 
-/// Whether a Secret can have this name, as Kubernetes has it (RFC 1123). The name goes into the path of a request as it
-/// is: `../../other/secrets/x` must not be asked for.
+/// Whether one is an earlier version of the same Secret. Kubernetes counts resourceVersions up, and lets clients compare
+/// them as numbers.
+fn is_older(one: &Version, other: &Version) -> bool {
+    let number = |version: &Version| version.1.parse::<u128>().ok();
+    one.0 == other.0
+        && number(one).is_some_and(|one| number(other).is_some_and(|other| one < other))
+}
+
+/// Whether a Secret or a namespace can have this name, as Kubernetes has it (RFC 1123). The name goes into the path of a
+/// request as it is: `../../other/secrets/x` must not be asked for.
 fn can_be_named(name: &str) -> bool {
     let may_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let part = |part: &str| {

@@ -1,5 +1,5 @@
-//! The watches: one a kind and namespace, each feeding what it sees to the context and, for the kinds that are
-//! reconciled, to a queue of its own.
+//! The watches: one a kind and namespace, each feeding what it sees to the context and, for the kinds that are reconciled,
+//! to a queue of its own.
 
 use std::{
     collections::HashSet, convert::Infallible, fmt::Debug, future::Future, sync::Arc,
@@ -21,16 +21,11 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::{
-    context::{Context, Key},
-    failure::{Failure, Reason},
-    retry::backoff,
-};
-use crate::ops::traces;
+use super::{context::Context, queue::Key};
+use crate::{ops::traces, plan::due};
 
-/// How many objects of one kind are reconciled at one time. Most of that time they wait for authentik, whose own
-/// limit is the connection's.
-const CONCURRENCY: u16 = 64;
+/// How many failures a reconcile that panicked counts for.
+const PANIC: u32 = 6;
 
 /// What a watch does with what it sees.
 pub struct Hooks<T> {
@@ -42,8 +37,8 @@ pub struct Hooks<T> {
     pub gone: fn(&Context, &str, &str),
     /// All that are known in this namespace (none: all), to find those that have gone unseen.
     pub known: fn(&Context, Option<&str>) -> Vec<Key>,
-    /// Whether the operator can do without when Kubernetes refuses the watch.
-    pub optional: bool,
+    /// Kubernetes refuses the watch of this namespace (none: all), or shows it again.
+    pub refused: fn(&Context, Option<&str>, bool),
 }
 
 /// An object that can be watched.
@@ -63,6 +58,7 @@ struct Tracker<T> {
     namespace: Option<String>,
     listed: HashSet<Key>,
     synced: bool,
+    refused: bool,
 }
 
 impl<T: Watchable> Tracker<T> {
@@ -73,6 +69,7 @@ impl<T: Watchable> Tracker<T> {
             namespace,
             listed: HashSet::new(),
             synced: false,
+            refused: false,
         }
     }
 
@@ -92,19 +89,26 @@ impl<T: Watchable> Tracker<T> {
             }
             Ok(watcher::Event::Delete(object)) => {
                 let (namespace, name) = key(&object);
-                (self.hooks.gone)(&self.ctx, &namespace, &name);
+                self.gone(&namespace, &name);
             }
             Err(error) => self.failed(&error),
         }
         Vec::new()
     }
 
+    fn gone(&self, namespace: &str, name: &str) {
+        (self.hooks.gone)(&self.ctx, namespace, name);
+        let object = (self.hooks.kind, (namespace.to_owned(), name.to_owned()));
+        self.ctx.shared.queue.left(&object);
+    }
+
     fn list_done(&mut self) -> Vec<Key> {
         for (namespace, name) in (self.hooks.known)(&self.ctx, self.namespace.as_deref()) {
             if !self.listed.contains(&(namespace.clone(), name.clone())) {
-                (self.hooks.gone)(&self.ctx, &namespace, &name);
+                self.gone(&namespace, &name);
             }
         }
+        self.set_refused(false);
         self.sync();
         // Not drained: an empty set keeps the room that it once needed.
         std::mem::take(&mut self.listed).into_iter().collect()
@@ -112,26 +116,47 @@ impl<T: Watchable> Tracker<T> {
 
     fn sync(&mut self) {
         if !std::mem::replace(&mut self.synced, true) {
-            self.ctx.watch_synced();
+            self.ctx.shared.watch_synced();
         }
     }
 
-    fn failed(&mut self, error: &watcher::Error) {
-        let refused = matches!(
-            error,
-            watcher::Error::InitialListFailed(kube::Error::Api(status)) | watcher::Error::WatchError(status)
-                if status.code == 403
-        );
-        if refused && self.hooks.optional {
-            tracing::warn!(
-                kind = self.hooks.kind,
-                "Kubernetes refuses the watch; going on without"
-            );
-            self.sync();
-        } else {
-            tracing::warn!(kind = self.hooks.kind, %error, "watch interrupted; trying again");
+    fn set_refused(&mut self, refused: bool) {
+        if std::mem::replace(&mut self.refused, refused) == refused {
+            return;
         }
+        let namespace = self.namespace.as_deref();
+        self.ctx
+            .shared
+            .watch_refused(self.hooks.kind, namespace, refused);
+        (self.hooks.refused)(&self.ctx, namespace, refused);
     }
+
+    /// What Kubernetes refuses to show, because the rights, the namespace or the CRD are gone, counts as empty: it holds up
+    /// nothing else. The watch is tried again all the same.
+    fn failed(&mut self, error: &watcher::Error) {
+        let kind = self.hooks.kind;
+        let namespace = self.namespace.as_deref().unwrap_or("(all)");
+        if !is_refusal(error) {
+            tracing::warn!(kind, namespace, %error, "watch interrupted; trying again");
+            return;
+        }
+        if !self.refused {
+            tracing::error!(kind, namespace, %error, "Kubernetes refuses the watch; going on without, and trying again");
+        }
+        self.set_refused(true);
+        self.sync();
+    }
+}
+
+/// Forbidden, or there is no such kind.
+fn is_refusal(error: &watcher::Error) -> bool {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchError(status) => status,
+        _ => return false,
+    };
+    matches!(status.code, 403 | 404)
 }
 
 fn key(object: &impl ResourceExt) -> Key {
@@ -141,11 +166,18 @@ fn key(object: &impl ResourceExt) -> Key {
 fn watch<T: Watchable>(
     api: Api<T>,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<T>>> + Send {
-    // Nothing reads the managed fields, and they can be larger than the rest.
+    // Nothing reads the managed fields, and they can be larger than the rest. What was last applied may hold a Secret's
+    // data, whose metadata alone are watched.
     watcher(api, watcher::Config::default())
         .default_backoff()
-        .modify(|object| object.meta_mut().managed_fields = None)
+        .modify(|object| {
+            object.meta_mut().managed_fields = None;
+            object.annotations_mut().remove(LAST_APPLIED);
+        })
 }
+
+/// Where `kubectl apply` keeps what was last applied.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Watches without reconciling.
 pub async fn follow<T: Watchable>(
@@ -175,12 +207,11 @@ pub async fn control<T: Watchable>(
     reconcile: Reconcile<T>,
     stop: impl Future<Output = ()> + Clone + Send + 'static,
 ) {
-    // Until every watch has shown what there is nothing is reconciled, so nothing has to be finished; the runtime
-    // would wait for its store.
+    // Until this watch has shown what there is the runtime would wait for its store, however long.
     let (synced, early) = (ctx.clone(), stop.clone());
     let too_early = async move {
         early.await;
-        if synced.is_synced() {
+        if synced.shared.is_synced() && synced.shared.refused_watches().is_empty() {
             std::future::pending().await
         }
     };
@@ -194,7 +225,9 @@ pub async fn control<T: Watchable>(
         Some((triggers.recv().await?, triggers))
     });
     let queue = stream::select(seen, asked).map(move |(namespace, name)| {
-        due.is_due((kind, (namespace.clone(), name.clone())));
+        due.shared
+            .queue
+            .waits((kind, (namespace.clone(), name.clone())));
         let object = ObjectRef::<T>::new(&name);
         Ok::<_, Infallible>(if namespace.is_empty() {
             object
@@ -202,13 +235,14 @@ pub async fn control<T: Watchable>(
             object.within(&namespace)
         })
     });
+    // No bound here: each connection bounds its own reconciles, so that none takes the turn of another's.
     let reconciles = applier(
         move |object, ctx| guarded(kind, reconcile, ctx, object).boxed(),
         |_, error: &Infallible, _| match *error {},
         ctx,
         reader,
         queue.take_until(stop).boxed(),
-        controller::Config::default().concurrency(CONCURRENCY),
+        controller::Config::default(),
     )
     .for_each(|_| std::future::ready(()));
     tokio::select! {
@@ -225,7 +259,12 @@ async fn guarded<T: Watchable>(
     object: Arc<T>,
 ) -> Result<Action, Infallible> {
     let (namespace, name) = key(&*object);
-    if !ctx.begin(&(kind, (namespace.clone(), name.clone()))) {
+    let shared = &ctx.shared;
+    shared
+        .queue
+        .left(&(kind, (namespace.clone(), name.clone())));
+    // A standby leaves everything alone.
+    if !shared.leadership.is_held() {
         return Ok(Action::await_change());
     }
     let span = traces::reconcile(kind, &namespace, &name);
@@ -233,10 +272,9 @@ async fn guarded<T: Watchable>(
         Ok(next) => next,
         Err(_) => {
             // The panic's own message may hold anything, a secret included.
-            let failure = Failure::new(Reason::Internal, "the reconcile panicked");
-            tracing::error!(kind, namespace, name, "{}", failure.message);
+            tracing::error!(kind, namespace, name, "the reconcile panicked");
             span.in_scope(|| traces::ends("Panicked", true));
-            Some(backoff(6))
+            Some(due::backoff(PANIC, fastrand::f64()))
         }
     };
     Ok(next.map_or_else(Action::await_change, Action::requeue))

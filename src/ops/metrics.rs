@@ -1,6 +1,11 @@
 //! Metrics in OpenMetrics text. No label has more values than there are kinds, reasons, connections or endpoints.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use parking_lot::Mutex;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
@@ -56,6 +61,12 @@ struct ConnectionAndReason {
 }
 
 #[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
+struct Watch {
+    kind: String,
+    namespace: String,
+}
+
+#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
 struct OfConnection {
     connection: String,
 }
@@ -86,6 +97,8 @@ pub struct Count {
     pub queued: Vec<&'static str>,
     /// Name of every connection that has listed its server, and how long ago.
     pub listed: Vec<(String, Duration)>,
+    /// Kind and namespace (empty: all) of each watch that Kubernetes refuses.
+    pub refused_watches: Vec<(&'static str, String)>,
     /// Whether this replica leads.
     pub leads: bool,
 }
@@ -103,7 +116,10 @@ pub struct Metrics {
     connections: Family<ConnectionAndReason, Gauge>,
     queued: Family<Kind, Gauge>,
     inventory_age: Family<OfConnection, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    refused_watches: Family<Watch, Gauge>,
     leader: Gauge,
+    /// What the requests of each connection are counted under, to be forgotten with it.
+    counted: Mutex<HashMap<String, HashSet<EndpointAndStatus>>>,
 }
 
 fn histogram() -> Histogram {
@@ -125,7 +141,9 @@ impl Default for Metrics {
             connections: Family::default(),
             queued: Family::default(),
             inventory_age: Family::default(),
+            refused_watches: Family::default(),
             leader: Gauge::default(),
+            counted: Mutex::default(),
         };
         metrics.register();
         metrics
@@ -134,7 +152,7 @@ impl Default for Metrics {
 
 impl Metrics {
     fn register(&self) {
-        let mut registry = self.registry.lock().expect("no panic while held");
+        let mut registry = self.registry.lock();
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The operator's version", build);
         registry.register(
@@ -190,6 +208,11 @@ impl Metrics {
             Unit::Seconds,
             self.inventory_age.clone(),
         );
+        registry.register(
+            "watches_refused",
+            "1 for each watch that Kubernetes refuses; namespace is empty for all",
+            self.refused_watches.clone(),
+        );
         registry.register("leader", "1 where this replica leads", self.leader.clone());
     }
 
@@ -240,13 +263,28 @@ impl Metrics {
             status,
         };
         self.requests.get_or_create(&labels).inc();
+        let mut counted = self.counted.lock();
+        let of_connection = counted.entry(labels.connection.clone()).or_default();
+        of_connection.insert(labels);
+    }
+
+    /// A connection is gone, and with it what was counted of it: connections come and go without end.
+    pub fn forget_connection(&self, connection: &str) {
+        for labels in self.counted.lock().remove(connection).into_iter().flatten() {
+            self.requests.remove(&labels);
+            self.latencies.remove(&Endpoint {
+                connection: labels.connection,
+                method: labels.method,
+                path: labels.path,
+            });
+        }
     }
 
     /// All metrics as OpenMetrics text, with what is counted only when asked for.
     #[must_use]
     pub fn text(&self, count: Count) -> String {
         self.set(count);
-        let registry = self.registry.lock().expect("no panic while held");
+        let registry = self.registry.lock();
         let mut text = String::new();
         // Writing to a String can't fail.
         let _ = encode(&mut text, &registry);
@@ -271,6 +309,13 @@ impl Metrics {
         self.queued.clear();
         for kind in count.queued {
             self.queued.get_or_create(&of(kind)).inc();
+        }
+        self.refused_watches.clear();
+        for (kind, namespace) in count.refused_watches {
+            let kind = kind.to_owned();
+            self.refused_watches
+                .get_or_create(&Watch { kind, namespace })
+                .set(1);
         }
         self.inventory_age.clear();
         for (connection, age) in count.listed {
@@ -323,5 +368,7 @@ mod tests {
             !metrics.text(Count::default()).contains("resources{"),
             "what is gone is not shown"
         );
+        metrics.forget_connection("login/default");
+        assert!(!metrics.text(Count::default()).contains("login/default"));
     }
 }

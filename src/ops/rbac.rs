@@ -3,9 +3,13 @@
 use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::{
-    api::{AuthentikConnection, ClusterAuthentikConnection, GROUP},
+    api::{AuthentikConnection, ClusterAuthentikConnection, GROUP, MANAGER},
     stages::{ForEachKind, StageKind, for_each_kind},
 };
+
+/// What is done with resources of our own kinds: `get` reads what can't be decoded, `patch` adds and removes the
+/// finalizer.
+const OF_OUR_KINDS: &[&str] = &["get", "list", "watch", "patch"];
 
 fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
     let owned = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
@@ -26,19 +30,25 @@ pub fn parts() -> [(&'static str, Vec<PolicyRule>); 6] {
         ("secrets-watched", secret_rules(true)),
         ("secrets-read", secret_rules(false)),
         ("cluster", cluster_rules()),
-        ("leader-election", leader_election_rules()),
+        ("leader-election", leader_election_rules(MANAGER)),
     ]
 }
 
-/// All that an operator for all namespaces needs.
+/// All that an operator for all namespaces needs, with the Lease that it takes when it is told no other.
 #[must_use]
 pub fn all_rules(watch_secrets: bool) -> Vec<PolicyRule> {
+    all_rules_with_lease(watch_secrets, MANAGER)
+}
+
+/// All that an operator for all namespaces needs, with a Lease of this name.
+#[must_use]
+pub fn all_rules_with_lease(watch_secrets: bool, lease: &str) -> Vec<PolicyRule> {
     [
         namespaced_rules(),
         event_rules(),
         secret_rules(watch_secrets),
         cluster_rules(),
-        leader_election_rules(),
+        leader_election_rules(lease),
     ]
     .concat()
 }
@@ -54,16 +64,12 @@ pub fn namespaced_rules() -> Vec<PolicyRule> {
     }
     let mut stages = Stages(Vec::new());
     for_each_kind(&mut stages);
-    let names: Vec<_> = stages.0.iter().map(String::as_str).collect();
-    let connections = plural::<AuthentikConnection>();
-    let mut statuses: Vec<_> = names.iter().map(|name| format!("{name}/status")).collect();
-    statuses.push(format!("{connections}/status"));
-    let statuses: Vec<_> = statuses.iter().map(String::as_str).collect();
+    let mut names = stages.0;
+    names.push(plural::<AuthentikConnection>());
+    let statuses: Vec<_> = names.iter().map(|name| format!("{name}/status")).collect();
     vec![
-        // `get` reads what can't be decoded; `patch` adds and removes the finalizer.
-        rule(GROUP, &names, &["get", "list", "watch", "patch"]),
-        rule(GROUP, &[&connections], &["get", "list", "watch"]),
-        rule(GROUP, &statuses, &["patch"]),
+        rule(GROUP, &texts(&names), OF_OUR_KINDS),
+        rule(GROUP, &texts(&statuses), &["patch"]),
     ]
 }
 
@@ -85,14 +91,18 @@ pub fn secret_rules(watched: bool) -> Vec<PolicyRule> {
     vec![rule("", &["secrets"], verbs)]
 }
 
-/// The rules for the election of a leader, in the operator's own namespace.
+/// The rules for the election of a leader, in the operator's own namespace: for the Lease of this name and no other.
 #[must_use]
-pub fn leader_election_rules() -> Vec<PolicyRule> {
-    vec![rule(
-        "coordination.k8s.io",
-        &["leases"],
-        &["get", "create", "update"],
-    )]
+pub fn leader_election_rules(lease: &str) -> Vec<PolicyRule> {
+    let rule = |verbs| rule("coordination.k8s.io", &["leases"], verbs);
+    vec![
+        // Kubernetes can't limit a creation by name: the request holds none in its path.
+        rule(&["create"]),
+        PolicyRule {
+            resource_names: Some(vec![lease.to_owned()]),
+            ..rule(&["get", "update"])
+        },
+    ]
 }
 
 /// The rules for what lies in no namespace.
@@ -100,11 +110,15 @@ pub fn leader_election_rules() -> Vec<PolicyRule> {
 pub fn cluster_rules() -> Vec<PolicyRule> {
     let connections = plural::<ClusterAuthentikConnection>();
     vec![
-        rule(GROUP, &[&connections], &["get", "list", "watch"]),
+        rule(GROUP, &[&connections], OF_OUR_KINDS),
         rule(GROUP, &[&format!("{connections}/status")], &["patch"]),
         // Their labels decide which namespaces may use a cluster connection.
         rule("", &["namespaces"], &["list", "watch"]),
     ]
+}
+
+fn texts(owned: &[String]) -> Vec<&str> {
+    owned.iter().map(String::as_str).collect()
 }
 
 fn plural<K: kube::Resource<DynamicType = ()>>() -> String {

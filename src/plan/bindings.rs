@@ -1,11 +1,16 @@
 //! From the places that a stage is to have in flows and those that it has to what has to be written.
 
-use serde::Deserialize;
-use serde_json::{Map, Value};
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, de};
+use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
-use super::compare;
-use crate::stages::Compare;
+use super::{compare, failure::Failure};
+use crate::{authentik::Weigh, stages::Compare};
+
+/// Most bytes of JSON of a setting. A binding with a larger one can't be read.
+const MAX_SETTING: usize = 1024;
 
 /// The settings of a binding that can be managed, by their names in authentik's API.
 pub const SETTINGS: [&str; 4] = [
@@ -16,7 +21,7 @@ pub const SETTINGS: [&str; 4] = [
 ];
 
 /// A binding as authentik holds it.
-#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Binding {
     /// Its UUID.
     pub pk: Uuid,
@@ -27,21 +32,64 @@ pub struct Binding {
     /// The place.
     pub order: i32,
     /// Its settings.
-    #[serde(flatten, deserialize_with = "settings")]
     pub settings: Map<String, Value>,
 }
 
-fn settings<'de, D: serde::Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Map<String, Value>, D::Error> {
-    let mut all = Map::deserialize(deserializer)?;
-    all.retain(|name, _| SETTINGS.contains(&name.as_str()));
-    Ok(all)
+impl Weigh for Binding {
+    fn weight(&self) -> usize {
+        let settings = self.settings.iter();
+        let settings =
+            settings.map(|(name, value)| size_of::<String>() + name.len() + value.weight());
+        size_of::<Binding>() + self.stage.len() + settings.sum::<usize>()
+    }
+}
+
+impl<'de> Deserialize<'de> for Binding {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Row {
+            pk: Uuid,
+            target: Uuid,
+            stage: Uuid,
+            order: i32,
+            evaluate_on_plan: Option<Box<RawValue>>,
+            re_evaluate_policies: Option<Box<RawValue>>,
+            invalid_response_action: Option<Box<RawValue>>,
+            policy_engine_mode: Option<Box<RawValue>>,
+        }
+        let row = Row::deserialize(deserializer)?;
+        let raw = [
+            row.evaluate_on_plan,
+            row.re_evaluate_policies,
+            row.invalid_response_action,
+            row.policy_engine_mode,
+        ];
+        let mut settings = Map::new();
+        for (name, raw) in SETTINGS.into_iter().zip(raw) {
+            if let Some(raw) = raw {
+                settings.insert(name.to_owned(), setting(&raw)?);
+            }
+        }
+        Ok(Binding {
+            pk: row.pk,
+            target: row.target,
+            stage: row.stage.to_string(),
+            order: row.order,
+            settings,
+        })
+    }
+}
+
+fn setting<E: de::Error>(raw: &RawValue) -> Result<Value, E> {
+    match raw.get().len() {
+        0..=MAX_SETTING => serde_json::from_str(raw.get()).map_err(E::custom),
+        _ => Err(E::custom("a setting that is too large")),
+    }
 }
 
 /// A binding as the spec asks for it, its flow looked up.
 #[derive(Clone, Debug, PartialEq)]
-pub struct WantedBinding {
+pub struct DesiredBinding {
     /// The flow.
     pub target: Uuid,
     /// The place.
@@ -50,9 +98,9 @@ pub struct WantedBinding {
     pub settings: Map<String, Value>,
 }
 
-/// One write.
+/// One write that binds, moves or unbinds a stage.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Step {
+pub enum BindingWrite {
     /// Binds the stage: everything but the stage itself.
     Create(Map<String, Value>),
     /// Changes a binding.
@@ -61,42 +109,75 @@ pub enum Step {
     Delete(Uuid),
 }
 
+/// Where the spec asks for the stage to stand, as far as its flows are found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DesiredBindings {
+    /// The places whose flow is found.
+    pub places: Vec<DesiredBinding>,
+    /// Why not every flow is found.
+    pub missing: Option<Failure>,
+}
+
+impl DesiredBindings {
+    /// Whether the spec asks for this binding.
+    #[must_use]
+    pub fn declares(&self, binding: &Binding) -> bool {
+        let same = |desired: &DesiredBinding| {
+            desired.target == binding.target && desired.order == binding.order
+        };
+        self.places.iter().any(same)
+    }
+
+    /// What has to be written.
+    #[must_use]
+    pub fn writes(&self, live: &[Arc<Binding>]) -> Vec<BindingWrite> {
+        let mut writes = writes(&self.places, live.iter().map(Arc::as_ref));
+        if self.missing.is_some() {
+            // Adding comes before removing, and not all can be added yet.
+            writes.retain(|write| !matches!(write, BindingWrite::Delete(_)));
+        }
+        writes
+    }
+}
+
 /// What has to be written, in this order: a place in a flow is changed and added before another is taken away,
 /// so that no login meets a moment without the stage.
 ///
 /// A binding to the right flow with the wrong order is moved, never deleted and made anew.
 #[must_use]
-pub fn steps<'a>(
-    wanted: &[WantedBinding],
+pub fn writes<'a>(
+    wanted: &[DesiredBinding],
     live: impl IntoIterator<Item = &'a Binding>,
-) -> Vec<Step> {
+) -> Vec<BindingWrite> {
     let mut live: Vec<_> = live.into_iter().collect();
     live.sort_unstable_by_key(|binding| (binding.order, binding.pk));
-    let mut steps = Vec::new();
+    let mut writes = Vec::new();
     let mut elsewhere = Vec::new();
     for wanted in wanted {
         match take(&mut live, |live| {
             live.target == wanted.target && live.order == wanted.order
         }) {
-            Some(live) => steps.extend(update(wanted, live)),
+            Some(live) => writes.extend(update(wanted, live)),
             None => elsewhere.push(wanted),
         }
     }
     for wanted in elsewhere {
         match take(&mut live, |live| live.target == wanted.target) {
-            Some(live) => steps.extend(update(wanted, live)),
-            None => steps.push(Step::Create(create(wanted))),
+            Some(live) => writes.extend(update(wanted, live)),
+            None => writes.push(BindingWrite::Create(create(wanted))),
         }
     }
-    steps.extend(live.iter().map(|live| Step::Delete(live.pk)));
-    steps
+    writes.extend(live.iter().map(|live| BindingWrite::Delete(live.pk)));
+    writes
 }
 
 /// Whether only bindings are missing: nothing that is there is wrong. So is a stage that was created and not
 /// yet bound when the operator was killed.
 #[must_use]
-pub fn only_missing(steps: &[Step]) -> bool {
-    steps.iter().all(|step| matches!(step, Step::Create(_)))
+pub fn only_missing(writes: &[BindingWrite]) -> bool {
+    writes
+        .iter()
+        .all(|write| matches!(write, BindingWrite::Create(_)))
 }
 
 fn take<'a>(live: &mut Vec<&'a Binding>, fits: impl Fn(&Binding) -> bool) -> Option<&'a Binding> {
@@ -104,14 +185,14 @@ fn take<'a>(live: &mut Vec<&'a Binding>, fits: impl Fn(&Binding) -> bool) -> Opt
     Some(live.remove(found))
 }
 
-fn create(wanted: &WantedBinding) -> Map<String, Value> {
+fn create(wanted: &DesiredBinding) -> Map<String, Value> {
     let mut body = wanted.settings.clone();
     body.insert("target".to_owned(), Value::from(wanted.target.to_string()));
     body.insert("order".to_owned(), Value::from(wanted.order));
     body
 }
 
-fn update(wanted: &WantedBinding, live: &Binding) -> Option<Step> {
+fn update(wanted: &DesiredBinding, live: &Binding) -> Option<BindingWrite> {
     let differs = |name: &str, value: &Value| {
         let found = live.settings.get(name).unwrap_or(&Value::Null);
         !compare::equal(Compare::Value, value, found)
@@ -136,7 +217,7 @@ fn update(wanted: &WantedBinding, live: &Binding) -> Option<Step> {
             body.insert(name.to_owned(), value.clone());
         }
     }
-    Some(Step::Update(live.pk, body))
+    Some(BindingWrite::Update(live.pk, body))
 }
 
 #[cfg(test)]
@@ -148,9 +229,9 @@ mod tests {
     const LOGIN: Uuid = Uuid::from_u128(1);
     const RECOVERY: Uuid = Uuid::from_u128(2);
 
-    fn wanted(target: Uuid, order: i32, settings: Value) -> WantedBinding {
+    fn desired(target: Uuid, order: i32, settings: Value) -> DesiredBinding {
         let settings = settings.as_object().cloned().unwrap_or_default();
-        WantedBinding {
+        DesiredBinding {
             target,
             order,
             settings,
@@ -174,39 +255,39 @@ mod tests {
     #[test]
     fn equal_is_nothing_to_do() {
         let there = live(9, LOGIN, 10, json!({"evaluate_on_plan": true}));
-        assert_eq!(steps(&[wanted(LOGIN, 10, json!({}))], [&there]), []);
+        assert_eq!(writes(&[desired(LOGIN, 10, json!({}))], [&there]), []);
         assert_eq!(
-            steps(
-                &[wanted(LOGIN, 10, json!({"evaluate_on_plan": true}))],
+            writes(
+                &[desired(LOGIN, 10, json!({"evaluate_on_plan": true}))],
                 [&there]
             ),
             []
         );
-        assert_eq!(steps(&[], []), []);
+        assert_eq!(writes(&[], []), []);
     }
 
     #[test]
     fn another_order_is_a_move() {
         let there = live(9, LOGIN, 10, json!({}));
-        let move_ = Step::Update(there.pk, body(json!({"order": 30})));
-        assert_eq!(steps(&[wanted(LOGIN, 30, json!({}))], [&there]), [move_]);
+        let move_ = BindingWrite::Update(there.pk, body(json!({"order": 30})));
+        assert_eq!(writes(&[desired(LOGIN, 30, json!({}))], [&there]), [move_]);
     }
 
     #[test]
     fn a_place_that_is_right_is_not_moved_for_another() {
         let (first, second) = (live(8, LOGIN, 10, json!({})), live(9, LOGIN, 20, json!({})));
-        let move_ = Step::Update(first.pk, body(json!({"order": 30})));
-        let both = [wanted(LOGIN, 30, json!({})), wanted(LOGIN, 20, json!({}))];
-        assert_eq!(steps(&both, [&first, &second]), [move_]);
+        let move_ = BindingWrite::Update(first.pk, body(json!({"order": 30})));
+        let both = [desired(LOGIN, 30, json!({})), desired(LOGIN, 20, json!({}))];
+        assert_eq!(writes(&both, [&first, &second]), [move_]);
     }
 
     #[test]
     fn adding_comes_before_removing() {
         let there = live(9, LOGIN, 10, json!({}));
-        let add = Step::Create(body(json!({"target": RECOVERY.to_string(), "order": 10})));
+        let add = BindingWrite::Create(body(json!({"target": RECOVERY.to_string(), "order": 10})));
         assert_eq!(
-            steps(&[wanted(RECOVERY, 10, json!({}))], [&there]),
-            [add, Step::Delete(there.pk)]
+            writes(&[desired(RECOVERY, 10, json!({}))], [&there]),
+            [add, BindingWrite::Delete(there.pk)]
         );
     }
 
@@ -219,17 +300,41 @@ mod tests {
             10,
             json!({"evaluate_on_plan": true, "re_evaluate_policies": true}),
         );
-        let change = Step::Update(there.pk, body(both.clone()));
-        assert_eq!(steps(&[wanted(LOGIN, 10, both)], [&there]), [change]);
+        let change = BindingWrite::Update(there.pk, body(both.clone()));
+        assert_eq!(writes(&[desired(LOGIN, 10, both)], [&there]), [change]);
     }
 
     #[test]
     fn a_stage_that_is_not_bound_yet_only_lacks() {
-        assert!(only_missing(&steps(&[wanted(LOGIN, 10, json!({}))], [])));
+        assert!(only_missing(&writes(&[desired(LOGIN, 10, json!({}))], [])));
         let there = live(9, RECOVERY, 10, json!({}));
-        assert!(!only_missing(&steps(
-            &[wanted(LOGIN, 10, json!({}))],
+        assert!(!only_missing(&writes(
+            &[desired(LOGIN, 10, json!({}))],
             [&there]
         )));
+    }
+
+    #[test]
+    fn of_a_binding_only_what_can_be_managed_is_kept() {
+        let row = json!({
+            "pk": LOGIN, "target": RECOVERY, "stage": LOGIN, "order": -1, "policies": [0, 0],
+            "evaluate_on_plan": true, "invalid_response_action": "retry", "policy_engine_mode": null,
+        });
+        let read = serde_json::from_str::<Binding>(&row.to_string()).unwrap();
+        let settings = json!({"evaluate_on_plan": true, "invalid_response_action": "retry"});
+        assert_eq!(read.settings, body(settings));
+        assert_eq!((read.pk, read.target, read.order), (LOGIN, RECOVERY, -1));
+        assert_eq!(read.stage, LOGIN.to_string());
+    }
+
+    #[test]
+    fn a_setting_that_is_too_large_makes_its_binding_unreadable() {
+        let read = |length: usize| {
+            let text = "x".repeat(length);
+            let row = json!({"pk": LOGIN, "target": LOGIN, "stage": LOGIN, "order": 0, "policy_engine_mode": text});
+            serde_json::from_str::<Binding>(&row.to_string())
+        };
+        assert!(read(MAX_SETTING - 2).is_ok());
+        assert!(read(MAX_SETTING).is_err());
     }
 }

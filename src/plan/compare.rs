@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::duration;
-use crate::stages::Compare;
+use crate::{authentik::duration, stages::Compare};
 
 /// Whether `wanted` and `found` mean the same.
 #[must_use]

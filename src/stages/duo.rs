@@ -4,14 +4,13 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Compare, Field, StageKind, Wanted};
+use super::{Compare, Field, Fields, StageKind, Wanted};
 use crate::{
     api::{
         FlowReference, SecretKey, SecretSource, StageCommon, StageStatus,
         schema::{double_option, not_blank},
     },
-    authentik::Collection,
-    plan::Fields,
+    authentik::{Collection, stripped},
 };
 
 /// A Duo stage. An optional field that is not set is not managed.
@@ -179,12 +178,12 @@ impl StageKind for DuoStage {
 
 /// Text as authentik stores it: stripped.
 fn text(text: impl AsRef<str>) -> Wanted {
-    Wanted::Value(Value::String(text.as_ref().trim().to_owned()))
+    Wanted::Value(Value::String(stripped(text.as_ref()).to_owned()))
 }
 
 fn optional_text(text: Option<String>) -> Wanted {
     Wanted::OptionalText(
-        text.map(|text| text.trim().to_owned())
+        text.map(|text| stripped(&text).to_owned())
             .filter(|text| !text.is_empty()),
     )
 }

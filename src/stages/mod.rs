@@ -7,7 +7,7 @@
 mod duo;
 mod validate;
 
-use std::fmt::Debug;
+use std::{collections::BTreeMap, fmt::Debug};
 
 use k8s_openapi::{
     NamespaceResourceScope,
@@ -29,8 +29,10 @@ use crate::{
         SecretKey, StageCommon, StageReference, StageStatus, schema::polished,
     },
     authentik::Collection,
-    plan::Fields,
 };
+
+/// Values by their name in authentik's API.
+pub type Fields = BTreeMap<&'static str, Value>;
 
 /// How a field of authentik's API compares.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

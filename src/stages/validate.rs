@@ -5,14 +5,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 
-use super::{Compare, Field, StageKind, Wanted};
+use super::{Compare, Field, Fields, StageKind, Wanted};
 use crate::{
     api::{
         DeviceTypeReference, StageCommon, StageReference, StageStatus,
         schema::{no_duplicates, null_is_empty},
     },
-    authentik::Collection,
-    plan::{Fields, understood_duration},
+    authentik::{Collection, duration},
 };
 
 /// What happens to people without a second factor. `skip`: they pass without one. `deny`: they don't pass.
@@ -301,7 +300,7 @@ impl StageKind for AuthenticatorValidateStage {
             }),
             // What authentik passes over in it would count once it is written without the spaces.
             last_auth_threshold: read::<String>(fields, "last_auth_threshold")
-                .and_then(|text| understood_duration(&text)),
+                .and_then(|text| duration::understood(&text)),
             webauthn_user_verification: read(fields, "webauthn_user_verification"),
             webauthn_allowed_device_types: read_list(
                 fields,

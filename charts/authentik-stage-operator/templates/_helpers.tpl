@@ -41,6 +41,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{- /* The Lease of the pods that elect one of them. */ -}}
+{{- define "authentik-stage-operator.leaseName" -}}
+{{- .Values.leaderElection.leaseName | default (include "authentik-stage-operator.fullname" .) -}}
+{{- end -}}
+
 {{- define "authentik-stage-operator.image" -}}
 {{- with .Values.image -}}
 {{- if .digest -}}
@@ -60,6 +65,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{ .Files.Get "files/rbac/namespaced.yaml" }}
 {{- .Files.Get "files/rbac/events.yaml" }}
 {{- .Files.Get (ternary "files/rbac/secrets-watched.yaml" "files/rbac/secrets-read.yaml" .Values.secrets.watch) }}
+{{- end -}}
+
+{{- /* The rules for the Lease: those that hold for one name hold for this release's. */ -}}
+{{- define "authentik-stage-operator.leaseRules" -}}
+{{- $rules := list -}}
+{{- range .Files.Get "files/rbac/leader-election.yaml" | fromYamlArray -}}
+{{- if hasKey . "resourceNames" -}}
+{{- $_ := set . "resourceNames" (list (include "authentik-stage-operator.leaseName" $)) -}}
+{{- end -}}
+{{- $rules = append $rules . -}}
+{{- end -}}
+{{- toYaml $rules -}}
 {{- end -}}
 
 {{- /* Who the roles are for. */ -}}
@@ -120,6 +137,9 @@ subjects:
 {{- end -}}
 {{- if and .secrets.tokens (not .watchNamespaces) -}}
 {{- fail "secrets.tokens: only with watchNamespaces; else the operator reads Secrets of all namespaces" -}}
+{{- end -}}
+{{- if and .networkPolicy.enabled (not .networkPolicy.egress) -}}
+{{- fail "networkPolicy.egress: name what the operator may reach: the Kubernetes API and authentik; [{}] is everything" -}}
 {{- end -}}
 {{- if and .metrics.serviceMonitor.enabled (not .metrics.service.enabled) -}}
 {{- fail "metrics.serviceMonitor.enabled: needs metrics.service.enabled: true" -}}

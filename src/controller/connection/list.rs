@@ -1,0 +1,391 @@
+//! One list of one server, as it was last read and as our own writes have changed it since. It holds the rows that some
+//! resource has to do with, and no others.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    authentik::{Error, Listing},
+    controller::memory::Memory,
+};
+
+/// Something that a list holds, by its UUID.
+pub trait Listed: Clone + PartialEq + Send + Sync + 'static {
+    /// Its UUID.
+    fn uuid(&self) -> Uuid;
+    /// What it is looked up by besides.
+    fn label(&self) -> &str;
+    /// Whether some resource has to do with it.
+    fn concerns_somebody(&self, memory: &Memory) -> bool;
+}
+
+/// What is known of a list.
+#[derive(Clone, Debug, PartialEq)]
+pub enum State {
+    /// It was never read; the connection's task is asked to.
+    NotYet,
+    /// It was read.
+    Read,
+    /// It could not be read, for a reason that concerns this list alone.
+    Refused(Error),
+}
+
+#[derive(Debug)]
+struct Inner<T> {
+    rows: HashMap<Uuid, Arc<T>>,
+    labels: HashMap<String, Vec<Uuid>>,
+    /// Rows that are there and can't be understood.
+    unreadable: HashSet<Uuid>,
+    /// How many rows the server has, kept or not.
+    total: usize,
+    /// When the last complete reading began.
+    read_at: Option<Instant>,
+    refused: Option<(Instant, Error)>,
+    /// Since when a reading is asked for.
+    wanted: Option<Instant>,
+    /// Own writes since the reading under way began: it may or may not show them.
+    noted: Option<HashMap<Uuid, Option<Arc<T>>>>,
+    /// What was found different since the changes were last taken.
+    changes: Changes,
+}
+
+/// What readings found different: UUID and label of each row that came, went or changed.
+pub type Changes = Vec<(Uuid, String)>;
+
+/// One list of one server.
+#[derive(Debug)]
+pub struct List<T>(Mutex<Inner<T>>);
+
+impl<T> Default for List<T> {
+    fn default() -> Self {
+        Self(Mutex::new(Inner {
+            rows: HashMap::new(),
+            labels: HashMap::new(),
+            unreadable: HashSet::new(),
+            total: 0,
+            read_at: None,
+            refused: None,
+            wanted: None,
+            noted: None,
+            changes: Changes::new(),
+        }))
+    }
+}
+
+impl<T: Listed> List<T> {
+    /// What is known of the list. Where that is nothing, or nothing newer than `not_before`, a reading is asked for.
+    /// A refusal counts only after `waits_since`: since when the asking reconcile has waited for it.
+    pub fn state(&self, not_before: Option<Instant>, waits_since: Option<Instant>) -> State {
+        let mut inner = self.0.lock();
+        if let Some(read_at) = inner.read_at
+            && not_before.is_none_or(|not_before| read_at >= not_before)
+        {
+            return State::Read;
+        }
+        if let Some((at, error)) = &inner.refused
+            && waits_since.is_some_and(|since| *at >= since)
+        {
+            return State::Refused(error.clone());
+        }
+        inner.wanted.get_or_insert_with(Instant::now);
+        State::NotYet
+    }
+
+    /// Whether a reading is asked for.
+    pub fn is_wanted(&self) -> bool {
+        self.0.lock().wanted.is_some()
+    }
+
+    /// Whether it was read, or asked for: it is read again with each resync.
+    pub fn is_in_use(&self) -> bool {
+        let inner = self.0.lock();
+        inner.read_at.is_some() || inner.wanted.is_some() || inner.refused.is_some()
+    }
+
+    /// When the last complete reading began.
+    pub fn read_at(&self) -> Option<Instant> {
+        self.0.lock().read_at
+    }
+
+    /// Whether what it holds was read before this moment.
+    pub fn is_older_than(&self, moment: Instant) -> bool {
+        self.read_at().is_none_or(|read_at| read_at < moment)
+    }
+
+    /// A reading begins.
+    pub fn begins(&self) -> Instant {
+        self.0.lock().noted = Some(HashMap::new());
+        Instant::now()
+    }
+
+    /// Takes over what a reading shows, but for what was written meanwhile. Returns the rows that it does not show and
+    /// that may be there all the same: it was read while rows moved.
+    pub fn ends(&self, began: Instant, read: Result<Listing<Arc<T>>, Error>) -> Vec<Arc<T>> {
+        let mut inner = self.0.lock();
+        let noted = inner.noted.take().unwrap_or_default();
+        inner.wanted = None;
+        let listing = match read {
+            Ok(listing) => listing,
+            Err(error) => {
+                inner.refused = Some((Instant::now(), error));
+                return Vec::new();
+            }
+        };
+        inner.refused = None;
+        inner.take(listing, &noted, began)
+    }
+
+    /// The reading under way failed in a way that concerns the whole server. It stays asked for.
+    pub fn breaks_off(&self) {
+        self.0.lock().noted = None;
+    }
+
+    /// The row as it is kept: the one that is there already where the two are equal.
+    pub fn kept(&self, row: T) -> Arc<T> {
+        let known = self.get(row.uuid()).filter(|known| **known == row);
+        known.unwrap_or_else(|| Arc::new(row))
+    }
+
+    /// What was found different since the last call.
+    pub fn take_changes(&self) -> Changes {
+        std::mem::take(&mut self.0.lock().changes)
+    }
+
+    /// How many rows the server has.
+    pub fn total(&self) -> usize {
+        self.0.lock().total
+    }
+
+    /// The row with this UUID.
+    pub fn get(&self, uuid: Uuid) -> Option<Arc<T>> {
+        self.0.lock().rows.get(&uuid).cloned()
+    }
+
+    /// Whether there is such a row that can't be understood.
+    pub fn is_unreadable(&self, uuid: Uuid) -> bool {
+        self.0.lock().unreadable.contains(&uuid)
+    }
+
+    /// The rows with this label.
+    pub fn labelled(&self, label: &str) -> Vec<Arc<T>> {
+        let inner = self.0.lock();
+        let uuids = inner.labels.get(label).into_iter().flatten();
+        uuids
+            .filter_map(|uuid| inner.rows.get(uuid).cloned())
+            .collect()
+    }
+
+    /// Takes over what authentik says of a row that the last reading left in doubt.
+    pub fn corrects(&self, uuid: Uuid, row: Option<T>) {
+        let row = row.map(|row| self.kept(row));
+        let mut inner = self.0.lock();
+        let known = inner.rows.get(&uuid).cloned();
+        if row == known {
+            return;
+        }
+        let labels = [known.as_ref(), row.as_ref()].into_iter().flatten();
+        let labels: Vec<_> = labels.map(|row| (uuid, row.label().to_owned())).collect();
+        inner.changes.extend(labels);
+        inner.set(uuid, row);
+    }
+
+    /// Notes what an answer shows of a row, or what a write of ours made of it (none: it is gone).
+    pub fn note(&self, uuid: Uuid, row: Option<Arc<T>>) {
+        let mut inner = self.0.lock();
+        if let Some(noted) = &mut inner.noted {
+            noted.insert(uuid, row.clone());
+        }
+        inner.unreadable.remove(&uuid);
+        inner.set(uuid, row);
+    }
+}
+
+impl<T: Listed> Inner<T> {
+    /// Rows that are as they were stay as they are, so that a steady state costs no memory.
+    fn take(
+        &mut self,
+        listing: Listing<Arc<T>>,
+        noted: &HashMap<Uuid, Option<Arc<T>>>,
+        began: Instant,
+    ) -> Vec<Arc<T>> {
+        // Nobody has seen anything yet that could be different at the first reading.
+        let is_first = self.read_at.is_none();
+        self.read_at = Some(began);
+        self.total = listing.keys.len();
+        let mut changes = Changes::new();
+        let kept: HashSet<_> = listing.rows.iter().map(|row| row.uuid()).collect();
+        for row in listing.rows {
+            let uuid = row.uuid();
+            let known = self.rows.get(&uuid);
+            if noted.contains_key(&uuid) || known == Some(&row) {
+                continue;
+            }
+            changes.push((uuid, row.label().to_owned()));
+            // Under its old name and its new one, a renamed row concerns others.
+            changes.extend(known.map(|known| (uuid, known.label().to_owned())));
+            self.set(uuid, Some(row));
+        }
+        for uuid in &listing.unreadable {
+            if !self.unreadable.contains(uuid) {
+                changes.push((*uuid, String::new()));
+            }
+        }
+        self.unreadable = listing.unreadable;
+        let missing = self.rows.values().filter(|row| {
+            let uuid = row.uuid();
+            !kept.contains(&uuid) && !noted.contains_key(&uuid)
+        });
+        let (doubtful, gone): (Vec<_>, Vec<_>) = missing
+            .cloned()
+            .partition(|row| !listing.complete && !listing.keys.contains(&row.uuid()));
+        for row in gone {
+            changes.push((row.uuid(), row.label().to_owned()));
+            self.set(row.uuid(), None);
+        }
+        if !is_first {
+            self.changes.extend(changes);
+        }
+        doubtful
+    }
+
+    fn set(&mut self, uuid: Uuid, row: Option<Arc<T>>) {
+        let label = row.as_ref().map(|row| row.label().to_owned());
+        let old = match row {
+            Some(row) => self.rows.insert(uuid, row),
+            None => self.rows.remove(&uuid),
+        };
+        if let Some(old) = old.filter(|old| Some(old.label()) != label.as_deref())
+            && let Some(uuids) = self.labels.get_mut(old.label())
+        {
+            uuids.retain(|other| *other != uuid);
+            if uuids.is_empty() {
+                self.labels.remove(old.label());
+            }
+        }
+        if let Some(label) = label {
+            let uuids = self.labels.entry(label);
+            let uuids = uuids.or_insert_with(|| Vec::with_capacity(1));
+            if !uuids.contains(&uuid) {
+                uuids.push(uuid);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Row(Uuid, String);
+
+    impl Listed for Row {
+        fn uuid(&self) -> Uuid {
+            self.0
+        }
+        fn label(&self) -> &str {
+            &self.1
+        }
+        fn concerns_somebody(&self, _: &Memory) -> bool {
+            true
+        }
+    }
+
+    fn row(n: u128, name: &str) -> Arc<Row> {
+        Arc::new(Row(Uuid::from_u128(n), name.to_owned()))
+    }
+
+    fn listing(rows: &[Arc<Row>], complete: bool) -> Listing<Arc<Row>> {
+        Listing {
+            keys: rows.iter().map(|row| row.0).collect(),
+            rows: rows.to_vec(),
+            unreadable: HashSet::new(),
+            complete,
+        }
+    }
+
+    fn read(list: &List<Row>, rows: &[Arc<Row>]) -> Vec<Arc<Row>> {
+        let began = list.begins();
+        list.ends(began, Ok(listing(rows, true)))
+    }
+
+    fn changed(n: u128, label: &str) -> (Uuid, String) {
+        (Uuid::from_u128(n), label.to_owned())
+    }
+
+    #[test]
+    fn what_came_went_or_was_renamed_is_a_change_and_nothing_else() {
+        let list = List::default();
+        read(&list, &[row(1, "same"), row(2, "old"), row(3, "gone")]);
+        assert_eq!(list.take_changes(), [], "the first reading changes nothing");
+        read(&list, &[row(1, "same"), row(2, "new"), row(4, "came")]);
+        let changes: BTreeSet<_> = list.take_changes().into_iter().collect();
+        let expected = [
+            changed(2, "new"),
+            changed(2, "old"),
+            changed(3, "gone"),
+            changed(4, "came"),
+        ];
+        assert_eq!(changes, BTreeSet::from(expected));
+        assert_eq!(list.labelled("old"), []);
+        assert_eq!(list.labelled("new"), [row(2, "new")]);
+    }
+
+    #[test]
+    fn an_own_write_counts_more_than_the_list_that_was_read_meanwhile() {
+        let list = List::default();
+        read(&list, &[row(1, "one"), row(2, "two")]);
+        let began = list.begins();
+        list.note(Uuid::from_u128(1), Some(row(1, "renamed")));
+        list.note(Uuid::from_u128(2), None);
+        list.ends(began, Ok(listing(&[row(1, "one"), row(2, "two")], true)));
+        assert_eq!(list.take_changes(), []);
+        assert_eq!(list.get(Uuid::from_u128(1)), Some(row(1, "renamed")));
+        assert_eq!(list.get(Uuid::from_u128(2)), None);
+    }
+
+    #[test]
+    fn a_row_that_is_as_it_was_is_not_kept_twice() {
+        let list = List::default();
+        let first = row(1, "same");
+        read(&list, std::slice::from_ref(&first));
+        assert!(Arc::ptr_eq(&list.kept((*first).clone()), &first));
+        assert!(!Arc::ptr_eq(&list.kept((*row(1, "other")).clone()), &first));
+    }
+
+    #[test]
+    fn a_row_that_a_moving_list_does_not_show_is_doubtful_and_not_gone() {
+        let list = List::default();
+        read(&list, &[row(1, "one"), row(2, "two")]);
+        let began = list.begins();
+        let doubtful = list.ends(began, Ok(listing(&[row(1, "new")], false)));
+        assert_eq!(doubtful, [row(2, "two")]);
+        assert_eq!(list.get(Uuid::from_u128(2)), Some(row(2, "two")));
+        assert_eq!(list.get(Uuid::from_u128(1)), Some(row(1, "new")));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_is_told_to_those_who_waited_for_it_and_asked_for_anew_by_others() {
+        let list = List::<Row>::default();
+        assert_eq!(list.state(None, None), State::NotYet);
+        let waits_since = Instant::now();
+        let began = list.begins();
+        let refused = Error::NotFound;
+        list.ends(began, Err(refused.clone()));
+        assert!(!list.is_wanted());
+        let state = list.state(None, Some(waits_since));
+        assert_eq!(state, State::Refused(refused));
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        assert_eq!(list.state(None, None), State::NotYet);
+        assert!(list.is_wanted());
+        assert_eq!(list.state(None, Some(Instant::now())), State::NotYet);
+    }
+}

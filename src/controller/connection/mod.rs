@@ -1,0 +1,36 @@
+//! The connections: one task each, which owns its server's health, its lists and their clock. Reconciles ask what the
+//! task knows and wait for nobody.
+//!
+//! ```text
+//! declared    what a connection's object says, of either kind
+//! list        one list of one server, as it was last read
+//! inventory   all lists of one server
+//! health      what requests have shown of a server and of its token
+//! server      a server, as reconciles see it
+//! client      from a connection's settings to a client
+//! status      what a connection's status says
+//! task        the task
+//! registry    all connections, and which one a resource uses
+//! apart       whether two URLs lead to one server
+//! ```
+
+mod apart;
+mod client;
+mod declared;
+mod health;
+mod inventory;
+mod list;
+mod registry;
+mod server;
+mod status;
+mod task;
+
+pub use self::{
+    apart::Apart,
+    client::client,
+    declared::{Connection, Declared, key},
+    inventory::{AnyStage, DeviceType, Flow, Inventory},
+    list::{List, Listed, State},
+    registry::{Found, Registry},
+    server::Server,
+};

@@ -1,0 +1,360 @@
+//! All connections, and which one a resource uses.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    task::JoinSet,
+};
+
+use super::{
+    declared::{Allowed, Declared},
+    health::Health,
+    server::Server,
+    status::reason,
+    task,
+};
+use crate::{
+    api::ConnectionReference,
+    controller::{
+        keys::{ConnectionKey, candidates, kind_name},
+        shared::Shared,
+    },
+    plan::failure::{Failure, Reason},
+    stages::ResourceId,
+};
+
+/// How many reconciles without a connection run at one time.
+const WITHOUT_CONNECTION: usize = 32;
+
+/// How many reconciles of one connection run beside those that its own limit lets ask authentik: they write to Kubernetes
+/// meanwhile.
+const BESIDE: usize = 12;
+
+/// What a connection's task has found out.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// Who may use it.
+    pub allowed: Option<Allowed>,
+    /// The server; it stays when the token's Secret is gone, for deletions.
+    pub server: Option<Arc<Server>>,
+    /// Why it can't be used.
+    pub failure: Option<Failure>,
+}
+
+/// One connection, as others see it.
+pub struct Handle {
+    /// Its name.
+    pub key: ConnectionKey,
+    /// What its object says; nothing once it is gone.
+    pub(super) declared: watch::Sender<Option<Arc<Declared>>>,
+    pub(super) known: RwLock<Known>,
+    /// Wakes the task.
+    pub(super) poke: Notify,
+    /// Resources that wait for what the task is about to find out.
+    waiting: Mutex<HashSet<ResourceId>>,
+    /// Bounds the reconciles of this connection alone.
+    turns: RwLock<(usize, Arc<Semaphore>)>,
+}
+
+impl Handle {
+    fn new(key: ConnectionKey, declared: Declared) -> Self {
+        let turns = turns_for(&declared);
+        Self {
+            key,
+            declared: watch::Sender::new(Some(Arc::new(declared))),
+            known: RwLock::default(),
+            poke: Notify::new(),
+            waiting: Mutex::default(),
+            turns: RwLock::new((turns, Arc::new(Semaphore::new(turns)))),
+        }
+    }
+
+    /// Notes what its object says now.
+    fn declare(&self, declared: Declared) {
+        let wanted = turns_for(&declared);
+        if self.turns.read().0 != wanted {
+            // Who has a turn of the old ones keeps it.
+            *self.turns.write() = (wanted, Arc::new(Semaphore::new(wanted)));
+        }
+        self.declared.send_if_modified(|known| {
+            let differs = known.as_ref().is_none_or(|known| known.differs(&declared));
+            *known = Some(Arc::new(declared));
+            differs
+        });
+    }
+
+    /// Wakes this resource as soon as the task has found out something more.
+    pub fn wait(&self, id: &ResourceId) {
+        self.waiting.lock().insert(id.clone());
+        self.poke.notify_one();
+    }
+
+    /// The resources that wait, each once.
+    pub(super) fn take_waiting(&self) -> Vec<ResourceId> {
+        self.waiting.lock().drain().collect()
+    }
+}
+
+fn turns_for(declared: &Declared) -> usize {
+    let settings = declared.settings.as_ref();
+    let requests = settings.map_or(1, |settings| settings.max_concurrent_requests());
+    usize::from(requests) + BESIDE
+}
+
+/// What a resource finds when it looks for its server.
+pub enum Found {
+    /// Its server.
+    Server(Arc<Server>, Arc<Handle>),
+    /// The connection exists, and its task is about to find out more.
+    NotYet(Arc<Handle>),
+}
+
+/// All connections.
+pub struct Registry {
+    shared: Arc<Shared>,
+    handles: RwLock<HashMap<ConnectionKey, Arc<Handle>>>,
+    without_connection: Arc<Semaphore>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Registry {
+    /// No connection yet.
+    #[must_use]
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            handles: RwLock::default(),
+            without_connection: Arc::new(Semaphore::new(WITHOUT_CONNECTION)),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Notes what a connection's object says. A new connection gets its task.
+    pub fn declare(&self, key: ConnectionKey, declared: Declared) {
+        let mut handles = self.handles.write();
+        if let Some(handle) = handles.get(&key) {
+            handle.declare(declared);
+            return;
+        }
+        let handle = Arc::new(Handle::new(key.clone(), declared));
+        let mut tasks = self.tasks.lock();
+        while tasks.try_join_next().is_some() {}
+        tasks.spawn(task::run(self.shared.clone(), handle.clone()));
+        handles.insert(key, handle);
+    }
+
+    /// Whether there is such a connection.
+    pub fn exists(&self, key: &ConnectionKey) -> bool {
+        self.handles.read().contains_key(key)
+    }
+
+    /// The connection is gone, and its task ends.
+    pub fn forget(&self, key: &ConnectionKey) {
+        let handle = self.handles.write().remove(key);
+        if let Some(handle) = handle {
+            handle.declared.send_replace(None);
+        }
+    }
+
+    /// Every connection of this kind in this namespace (none: all), to find those that have gone unseen.
+    pub fn keys(&self, kind: &str, namespace: Option<&str>) -> Vec<ConnectionKey> {
+        let handles = self.handles.read();
+        let keys = handles.keys().filter(|key| kind_name(key.kind) == kind);
+        keys.filter(|key| namespace.is_none_or(|namespace| key.namespace == namespace))
+            .cloned()
+            .collect()
+    }
+
+    /// Has the tasks of the connections look whose token may be in this Secret.
+    pub fn secret_changed(&self, namespace: &str, name: &str) {
+        for handle in self.handles.read().values() {
+            let declared = handle.declared.borrow();
+            let token = declared.as_ref().map(|declared| &declared.token);
+            if token.is_some_and(|(of, key)| of == namespace && key.name == name) {
+                handle.poke.notify_one();
+            }
+        }
+    }
+
+    /// Has the task look of each connection that a resource of this namespace may use.
+    pub fn poke(&self, namespace: &str, reference: Option<&ConnectionReference>) {
+        let handles = self.handles.read();
+        for key in candidates(namespace, reference) {
+            if let Some(handle) = handles.get(&key) {
+                handle.poke.notify_one();
+            }
+        }
+    }
+
+    /// The turn of a reconcile: resources of one connection wait for each other and for nobody else.
+    pub async fn turn(
+        &self,
+        namespace: &str,
+        reference: Option<&ConnectionReference>,
+    ) -> Option<OwnedSemaphorePermit> {
+        let handle = self.handle(namespace, reference);
+        let turns = handle.map_or_else(
+            || self.without_connection.clone(),
+            |handle| handle.turns.read().1.clone(),
+        );
+        turns.acquire_owned().await.ok()
+    }
+
+    /// The turn of a reconcile that needs no connection.
+    pub async fn turn_without_connection(&self) -> Option<OwnedSemaphorePermit> {
+        self.without_connection.clone().acquire_owned().await.ok()
+    }
+
+    fn handle(
+        &self,
+        namespace: &str,
+        reference: Option<&ConnectionReference>,
+    ) -> Option<Arc<Handle>> {
+        let handles = self.handles.read();
+        candidates(namespace, reference)
+            .iter()
+            .find_map(|key| handles.get(key).cloned())
+    }
+
+    /// The server that a resource of this namespace uses. A deletion may use it also where the connection's Secret is
+    /// gone already.
+    ///
+    /// # Errors
+    /// Why there is none, or why it is out of reach.
+    pub fn find(
+        &self,
+        namespace: &str,
+        reference: Option<&ConnectionReference>,
+        is_deletion: bool,
+    ) -> Result<Found, Failure> {
+        let handle = self
+            .handle(namespace, reference)
+            .ok_or_else(|| not_there(namespace, reference))?;
+        let known = handle.known.read().clone();
+        let Some(allowed) = known.allowed else {
+            return Ok(Found::NotYet(handle));
+        };
+        allowed.check(&handle.key, &self.shared.namespaces, namespace)?;
+        let server = match (known.server, known.failure) {
+            (Some(server), None) => server,
+            (Some(server), Some(_)) if is_deletion => server,
+            (_, Some(failure)) => {
+                return Err(Failure::down(
+                    Reason::ConnectionNotReady,
+                    format!("{} is not ready: {}", handle.key, failure.message),
+                ));
+            }
+            (None, None) => return Ok(Found::NotYet(handle)),
+        };
+        match server.learned.health() {
+            Health::Up => Ok(Found::Server(server, handle)),
+            Health::Down(failure) => Err(failure),
+            Health::Unknown | Health::Suspect | Health::Busy { .. } => Ok(Found::NotYet(handle)),
+        }
+    }
+
+    /// The server of a resource of this namespace, if it could work there now: the connection is allowed, and its last
+    /// probe with its own token succeeded.
+    pub fn working(
+        &self,
+        namespace: &str,
+        reference: Option<&ConnectionReference>,
+    ) -> Option<Arc<Server>> {
+        match self.find(namespace, reference, false) {
+            Ok(Found::Server(server, _)) => Some(server),
+            _ => None,
+        }
+    }
+
+    /// The URL that the connection of a resource of this namespace leads to, whether or not it answers.
+    pub fn url(&self, namespace: &str, reference: Option<&ConnectionReference>) -> Option<String> {
+        let handle = self.handle(namespace, reference)?;
+        let known = handle.known.read();
+        Some(known.server.as_ref()?.url.clone())
+    }
+
+    /// Wakes this resource of ours as soon as its connection's task has found out something more.
+    pub fn wait(&self, id: &ResourceId, reference: Option<&ConnectionReference>) {
+        if let Some(handle) = self.handle(&id.namespace, reference) {
+            handle.wait(id);
+        }
+    }
+
+    /// Any server at this URL that answers.
+    pub fn at(&self, url: &str) -> Option<Arc<Server>> {
+        let handles = self.handles.read();
+        let mut servers = handles.values().filter_map(|handle| {
+            let server = handle.known.read().server.clone()?;
+            (server.url == url && server.learned.health() == Health::Up).then_some(server)
+        });
+        servers.next()
+    }
+
+    /// Name and `Ready` reason of every connection.
+    pub fn reasons(&self) -> Vec<(String, String)> {
+        let handles = self.handles.read();
+        let reason_of = |handle: &Handle| {
+            let known = handle.known.read();
+            if let Some(failure) = &known.failure {
+                return Some(reason(failure));
+            }
+            match known.server.as_ref()?.learned.health() {
+                Health::Down(failure) => Some(reason(&failure)),
+                Health::Unknown => None,
+                _ => Some("Connected"),
+            }
+        };
+        handles
+            .values()
+            .filter_map(|handle| Some((handle.key.path(), reason_of(handle)?.to_owned())))
+            .collect()
+    }
+
+    /// Name of every connection that has listed its server, and how long ago.
+    pub fn inventory_ages(&self) -> Vec<(String, Duration)> {
+        let handles = self.handles.read();
+        let age = |handle: &Handle| handle.known.read().server.as_ref()?.inventory.age();
+        handles
+            .values()
+            .filter_map(|handle| Some((handle.key.path(), age(handle)?)))
+            .collect()
+    }
+
+    /// The operator is ending: what has been sent to any server is finished, and nothing more is begun.
+    pub fn close(&self) {
+        for handle in self.handles.read().values() {
+            if let Some(server) = &handle.known.read().server {
+                server.client.close();
+            }
+            handle.declared.send_replace(None);
+        }
+    }
+
+    /// Waits until all tasks have ended, after [`Self::close`].
+    pub async fn ended(&self) {
+        let mut tasks = std::mem::take(&mut *self.tasks.lock());
+        while tasks.join_next().await.is_some() {}
+    }
+}
+
+fn not_there(namespace: &str, reference: Option<&ConnectionReference>) -> Failure {
+    let message = match reference {
+        Some(reference) => {
+            let kind = kind_name(reference.kind.unwrap_or_default());
+            format!(
+                "{kind} {} does not exist; create it, or name another in spec.connectionRef",
+                reference.name
+            )
+        }
+        None => format!(
+            "there is no connection named default; create an AuthentikConnection of that name in namespace {namespace}, or name another in spec.connectionRef"
+        ),
+    };
+    Failure::down(Reason::ConnectionNotReady, message)
+}

@@ -1,0 +1,466 @@
+//! The task of one connection. It owns the server's health, its lists and their clock, and is the only one that probes and
+//! lists. It waits for its own server alone.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{
+    client,
+    declared::{Allowed, Declared},
+    health::{Health, asked_to_wait},
+    registry::{Handle, Known},
+    server::Server,
+    status::{self, Seen},
+};
+use crate::{
+    api::{CONNECTION_FINALIZER, ConnectionStatus},
+    authentik,
+    controller::{keys::Dependency, shared::Shared},
+    ops::traces,
+    plan::{
+        Note, SecretVersion, due,
+        failure::{Failure, MISSING_RETRY},
+        patience,
+    },
+};
+
+/// Runs until the connection is gone.
+pub(super) async fn run(shared: Arc<Shared>, handle: Arc<Handle>) {
+    let mut declared = handle.declared.subscribe();
+    let mut begins = handle.declared.subscribe();
+    tokio::select! {
+        () = async { shared.synced().await; shared.leadership.begins().await } => {}
+        // Gone before there was anything to do.
+        _ = begins.wait_for(Option::is_none) => return,
+    }
+    let mut task = Task::new(shared, handle);
+    loop {
+        let Some(current) = declared.borrow_and_update().clone() else {
+            break;
+        };
+        // A change of the object ends whatever the look is waiting for.
+        let next = tokio::select! {
+            biased;
+            _ = declared.changed() => continue,
+            next = task.look(&current) => next,
+        };
+        tokio::select! {
+            _ = declared.changed() => {}
+            () = task.poked() => {}
+            () = tokio::time::sleep_until(next) => {}
+        }
+    }
+    task.end();
+}
+
+/// What was last told to the resources of a connection.
+#[derive(Debug)]
+struct Told {
+    server: Option<Arc<Server>>,
+    failure: Option<Failure>,
+    allowed: Allowed,
+}
+
+impl Told {
+    fn is(&self, known: &Known) -> bool {
+        let same_server = match (&self.server, &known.server) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (None, None) => true,
+            _ => false,
+        };
+        same_server
+            && self.failure == known.failure
+            && known.allowed.as_ref() == Some(&self.allowed)
+    }
+}
+
+struct Task {
+    shared: Arc<Shared>,
+    handle: Arc<Handle>,
+    server: Option<Arc<Server>>,
+    /// Which state of the Secret the server's token comes from.
+    token: Option<SecretVersion>,
+    /// When the server is next probed and listed.
+    due: Instant,
+    failures: u32,
+    requested_at: Option<Option<String>>,
+    /// Whether the last look has read all lists again.
+    has_listed: bool,
+    told: Option<Told>,
+    /// The version of the object whose finalizers were written last.
+    held: Option<u64>,
+    /// The status that was written last, and the version of that write.
+    written: Option<(u64, ConnectionStatus)>,
+    /// What the connection fails for, since when, and whether it was warned of.
+    failing: Option<((String, String), Instant, bool)>,
+}
+
+impl Task {
+    fn new(shared: Arc<Shared>, handle: Arc<Handle>) -> Self {
+        Self {
+            shared,
+            handle,
+            server: None,
+            token: None,
+            due: Instant::now(),
+            failures: 0,
+            requested_at: None,
+            has_listed: false,
+            told: None,
+            held: None,
+            written: None,
+            failing: None,
+        }
+    }
+
+    async fn poked(&self) {
+        let learned = self.server.as_ref().map(|server| server.learned.clone());
+        let suspected = async {
+            match learned {
+                Some(learned) => learned.poke.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.handle.poke.notified() => {}
+            () = suspected => {}
+        }
+    }
+
+    /// Brings everything up to date. Returns when that is next due by itself.
+    async fn look(&mut self, declared: &Declared) -> Instant {
+        let waits_for = self.hold(declared).await;
+        let was_down = self.is_down();
+        let result = self.visit(declared).await;
+        let known = Known {
+            allowed: Some(declared.allowed.clone()),
+            server: self.server.clone(),
+            failure: result.as_ref().err().filter(|_| !self.is_down()).cloned(),
+        };
+        *self.handle.known.write() = known.clone();
+        let server = self.server.as_ref();
+        let seen = Seen {
+            version: server
+                .and_then(|server| server.version().ok())
+                .map(|version| version.to_string()),
+            missing_permissions: server
+                .map(|server| server.learned.missing_permissions())
+                .unwrap_or_default(),
+            result,
+            waits_for,
+        };
+        let warn_at = self.report(declared, &seen).await;
+        self.tell(declared, &known, was_down);
+        warn_at.map_or(self.due, |warn_at| warn_at.min(self.due))
+    }
+
+    /// Whether the server itself is known to be out of reach.
+    fn is_down(&self) -> bool {
+        let server = self.server.as_ref();
+        server.is_some_and(|server| matches!(server.learned.health(), Health::Down(_)))
+    }
+
+    /// Keeps the object while stages are to be deleted through it. Returns those that its deletion waits for.
+    async fn hold(&mut self, declared: &Declared) -> Vec<String> {
+        let needing = self.shared.memory.needing(&self.handle.key);
+        let is_held = declared
+            .finalizers
+            .iter()
+            .any(|f| f == CONNECTION_FINALIZER);
+        let can_be_written = self.held != declared.version || declared.version.is_none();
+        // Kubernetes takes no new finalizer on an object that is being deleted.
+        let is_due = is_held == needing.is_empty() && (is_held || !declared.is_deleted);
+        if is_due && can_be_written {
+            let mut finalizers = declared.finalizers.clone();
+            finalizers.retain(|finalizer| finalizer != CONNECTION_FINALIZER);
+            if !is_held {
+                finalizers.push(CONNECTION_FINALIZER.to_owned());
+            }
+            let kubernetes = &self.shared.kubernetes;
+            match kubernetes
+                .set_finalizers(&declared.target, &finalizers)
+                .await
+            {
+                Ok(()) => self.held = declared.version,
+                Err(failure) if !failure.reason.is_reported() => {}
+                Err(failure) => {
+                    let message = failure.message;
+                    tracing::warn!(connection = %self.handle.key, "finalizers not written: {message}");
+                }
+            }
+        }
+        match declared.is_deleted {
+            true => needing.iter().map(ToString::to_string).collect(),
+            false => Vec::new(),
+        }
+    }
+
+    async fn visit(&mut self, declared: &Declared) -> Result<(), Failure> {
+        self.has_listed = false;
+        let server = match self.try_prepare(declared).await {
+            Ok(server) => server,
+            Err(failure) => {
+                self.keep_for_deletions().await;
+                return Err(failure);
+            }
+        };
+        let asked = match &self.requested_at {
+            Some(known) => *known != declared.requested_at,
+            None => false,
+        };
+        self.requested_at = Some(declared.requested_at.clone());
+        let is_due = asked || self.due <= Instant::now();
+        let visited = match server.learned.health() {
+            Health::Down(failure) if !is_due => return Err(failure),
+            Health::Busy { cause, pause } => Err(asked_to_wait(&cause, pause)),
+            Health::Up if !is_due => self.list(&server, false).await,
+            _ => self.probe_and_list(&server, is_due).await,
+        };
+        self.schedule(&server, is_due, &visited);
+        visited
+    }
+
+    async fn probe_and_list(&self, server: &Server, all: bool) -> Result<(), Failure> {
+        server.probe().await.map_err(down)?;
+        server.learned.set_health(Health::Up);
+        self.list(server, all).await
+    }
+
+    async fn list(&self, server: &Server, all: bool) -> Result<(), Failure> {
+        let memory = &self.shared.memory;
+        let inventory = &server.inventory;
+        inventory
+            .refresh(all, &server.client, memory)
+            .await
+            .map_err(down)
+    }
+
+    fn schedule(&mut self, server: &Server, is_due: bool, visited: &Result<(), Failure>) {
+        match visited {
+            Ok(()) => {
+                self.failures = 0;
+                self.has_listed = is_due;
+                if is_due {
+                    self.due = Instant::now() + due::spread(server.resync, fastrand::f64());
+                }
+            }
+            Err(failure) => {
+                self.failures = self.failures.saturating_add(1);
+                let asked = failure.retry_after.unwrap_or_default().min(due::LONGEST);
+                let pause = due::backoff(self.failures, fastrand::f64()).max(asked);
+                self.due = Instant::now() + pause;
+                server.learned.set_health(Health::Down(failure.clone()));
+            }
+        }
+    }
+
+    /// The connection can't be used any more, as when its Secret is gone. What has to be deleted through it still may be.
+    async fn keep_for_deletions(&mut self) {
+        let is_due = self.due <= Instant::now();
+        self.due = Instant::now() + MISSING_RETRY;
+        let Some(server) = self.server.clone() else {
+            return;
+        };
+        let is_known = match server.learned.health() {
+            Health::Up => true,
+            Health::Down(_) => !is_due,
+            Health::Unknown | Health::Suspect | Health::Busy { .. } => false,
+        };
+        if is_known {
+            // Its lists may be asked for.
+            let _ = self.list(&server, false).await;
+            return;
+        }
+        let health = match self.probe_and_list(&server, false).await {
+            Ok(()) => Health::Up,
+            Err(failure) => Health::Down(failure),
+        };
+        server.learned.set_health(health);
+    }
+
+    /// The server that the object leads to. It stays while neither settings nor token change.
+    async fn try_prepare(&mut self, declared: &Declared) -> Result<Arc<Server>, Failure> {
+        let settings = match &declared.settings {
+            Ok(settings) => settings,
+            Err(failure) => {
+                self.replace(None);
+                return Err(failure.clone());
+            }
+        };
+        if self
+            .server
+            .as_ref()
+            .is_some_and(|server| server.settings != *settings)
+        {
+            self.replace(None);
+        }
+        let (namespace, key) = &declared.token;
+        let version = self.shared.secrets.version(namespace, key).await;
+        let version = version.inspect_err(|_| self.token = None)?;
+        if let Some(server) = self
+            .server
+            .clone()
+            .filter(|_| self.token.as_ref() == Some(&version))
+        {
+            return Ok(server);
+        }
+        let read = self.shared.secrets.read(namespace, key).await;
+        let (version, token) = read.inspect_err(|_| self.token = None)?;
+        self.token = Some(version);
+        if let Some(server) = self
+            .server
+            .clone()
+            .filter(|server| server.is_of(settings, &token))
+        {
+            // It is due now where it was down for want of its Secret.
+            self.due = self.due.min(Instant::now() + server.resync);
+            return Ok(server);
+        }
+        let built = client::server(&self.shared, &self.handle.key, settings, token);
+        let built = built.inspect_err(|_| self.replace(None))?;
+        self.replace(Some(built.clone()));
+        Ok(built)
+    }
+
+    /// Takes another server, or none, in place of the last: nothing more is sent to that.
+    fn replace(&mut self, server: Option<Arc<Server>>) {
+        if let Some(old) = std::mem::replace(&mut self.server, server) {
+            old.client.close();
+        }
+        self.failures = 0;
+        self.due = Instant::now();
+    }
+
+    /// Wakes whoever is concerned by what was found.
+    fn tell(&mut self, declared: &Declared, known: &Known, was_down: bool) {
+        let key = &self.handle.key;
+        let is_new = self.told.as_ref().is_none_or(|told| !told.is(known));
+        self.told = Some(Told {
+            server: known.server.clone(),
+            failure: known.failure.clone(),
+            allowed: declared.allowed.clone(),
+        });
+        if is_new {
+            self.shared.reconnected(key);
+        } else if was_down != self.is_down() {
+            self.shared.changed(&Dependency::Connection(key.clone()));
+        }
+        if let Some(server) = &self.server {
+            self.tell_changes(server);
+        }
+        self.shared.wake(&self.handle.take_waiting());
+    }
+
+    fn tell_changes(&self, server: &Server) {
+        let found = server.inventory.take_changes();
+        let memory = &self.shared.memory;
+        for (uuid, name) in &found.stages {
+            self.shared.due(&memory.concerned(*uuid, name));
+        }
+        for uuid in &found.bound {
+            self.shared.due(&memory.concerned(*uuid, ""));
+        }
+        for (collection, uuid, label) in found.references {
+            for name in [uuid.to_string(), label] {
+                self.shared.changed(&Dependency::Object(collection, name));
+            }
+        }
+        if self.has_listed {
+            self.shared.look_at_secrets(&self.handle.key);
+        }
+    }
+
+    /// Writes the status where it has changed, and warns. Returns when a warning is due that was not given yet.
+    async fn report(&mut self, declared: &Declared, seen: &Seen) -> Option<Instant> {
+        if seen
+            .result
+            .as_ref()
+            .is_err_and(|failure| !failure.reason.is_reported())
+        {
+            return None;
+        }
+        let result = seen
+            .result
+            .as_ref()
+            .map_or_else(status::reason, |()| "Connected");
+        traces::ends(result, seen.result.is_err());
+        let old = match &self.written {
+            Some((version, written)) if declared.version < Some(*version) => written,
+            _ => &declared.status,
+        };
+        let new = status::conclude(old, declared.generation, seen);
+        let (was, is) = (status::failed(old), status::failed(&new));
+        if new != *old {
+            let written = self
+                .shared
+                .kubernetes
+                .apply_status(&declared.target, &new)
+                .await;
+            match written {
+                Ok(version) => {
+                    let version = version.and_then(|version| version.parse().ok());
+                    self.written = version.map(|version| (version, new));
+                }
+                Err(failure) => {
+                    let message = failure.message;
+                    tracing::warn!(connection = %self.handle.key, "status not written: {message}");
+                    return None;
+                }
+            }
+        }
+        self.warn(declared, seen, was == is, is).await
+    }
+
+    async fn warn(
+        &mut self,
+        declared: &Declared,
+        seen: &Seen,
+        is_old: bool,
+        failed: Option<(String, String)>,
+    ) -> Option<Instant> {
+        let (Some(failed), Err(failure)) = (failed, &seen.result) else {
+            self.failing = None;
+            return None;
+        };
+        if self
+            .failing
+            .as_ref()
+            .is_none_or(|(known, ..)| *known != failed)
+        {
+            let is_warned = self.failing.is_none() && is_old;
+            self.failing = Some((failed, Instant::now(), is_warned));
+        }
+        let (_, since, is_warned) = self.failing.as_mut()?;
+        if *is_warned {
+            return None;
+        }
+        if let Some(left) = patience(failure.reason.may_pass_at_once(), since.elapsed()) {
+            return Some(Instant::now() + left);
+        }
+        *is_warned = true;
+        let note = Note::warning(status::reason(failure), failure.message.clone());
+        let about = declared.target.reference();
+        self.shared.events.publish(&about, note).await;
+        None
+    }
+
+    /// The connection is gone, or the operator ends.
+    fn end(self) {
+        if let Some(server) = &self.server {
+            server.client.close();
+        }
+        self.shared
+            .metrics
+            .forget_connection(&self.handle.key.path());
+        let key = self.handle.key.clone();
+        self.shared.changed(&Dependency::Connection(key));
+    }
+}
+
+fn down(error: authentik::Error) -> Failure {
+    Failure {
+        connection_down: true,
+        ..Failure::from(error)
+    }
+}

@@ -1,0 +1,248 @@
+//! What the watches of each kind do with what they see.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use futures::{FutureExt, future::BoxFuture};
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Resource, ResourceExt,
+    core::{DeserializeGuard, ObjectMeta, PartialObjectMeta},
+};
+
+use super::{
+    Stop,
+    connection::{Connection, Declared, key},
+    context::Context,
+    keys::{ConnectionKey, Dependency, kind_name},
+    resource::{dependencies, reconcile, refuse, unreadable},
+    watch::{Hooks, Watchable, control, follow},
+};
+use crate::{
+    api::{AuthentikConnection, ClusterAuthentikConnection},
+    stages::{ForEachKind, ResourceId, StageKind, for_each_kind},
+};
+
+type Task = BoxFuture<'static, ()>;
+
+/// Everything that runs until the end, while it is put together.
+pub struct Tasks {
+    ctx: Arc<Context>,
+    stop: Stop,
+    namespace: Option<String>,
+    running: Vec<Task>,
+}
+
+impl Tasks {
+    /// Nothing yet.
+    pub fn new(ctx: Arc<Context>, stop: Stop) -> Self {
+        Self {
+            ctx,
+            stop,
+            namespace: None,
+            running: Vec::new(),
+        }
+    }
+
+    /// Adds a task.
+    pub fn run(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.running.push(task.boxed());
+    }
+
+    /// All tasks.
+    pub fn into_running(self) -> Vec<Task> {
+        self.running
+    }
+
+    /// Adds the watches of one namespace, or of all.
+    pub fn in_scope(&mut self, scope: Option<String>, watch_secrets: bool) {
+        self.namespace = scope;
+        if watch_secrets {
+            self.secrets();
+        }
+        self.connections::<AuthentikConnection>(self.api());
+        for_each_kind(self);
+        self.namespace = None;
+    }
+
+    /// Adds the watch of cluster connections.
+    pub fn cluster_connections(&mut self) {
+        let api = Api::all(self.ctx.shared.kubernetes.client.clone());
+        self.connections::<ClusterAuthentikConnection>(api);
+    }
+
+    fn api<T>(&self) -> Api<T>
+    where
+        T: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>,
+    {
+        let client = self.ctx.shared.kubernetes.client.clone();
+        match &self.namespace {
+            Some(namespace) => Api::namespaced(client, namespace),
+            None => Api::all(client),
+        }
+    }
+
+    fn follow<T: Watchable>(&mut self, api: Api<T>, hooks: Hooks<T>) {
+        let (ctx, namespace) = (self.ctx.clone(), self.namespace.clone());
+        let stop = self.stop.clone();
+        self.run(follow(ctx, api, hooks, namespace, stop));
+    }
+
+    fn connections<C: Connection>(&mut self, api: Api<DeserializeGuard<C>>) {
+        let hooks = Hooks::<DeserializeGuard<C>> {
+            kind: kind_name(C::KIND),
+            seen: |ctx, guard| {
+                let key = key::<C>(guard.meta());
+                let is_new = !ctx.registry.exists(&key);
+                // One that can't be read exists all the same: whoever uses it is told why it is no use.
+                let declared = match &guard.0 {
+                    Ok(connection) => Declared::of(connection),
+                    Err(invalid) => {
+                        Declared::unreadable::<C>(&invalid.metadata, refuse(&invalid.error))
+                    }
+                };
+                ctx.registry.declare(key.clone(), declared);
+                if is_new {
+                    ctx.shared.changed(&Dependency::Connection(key));
+                }
+            },
+            gone: |ctx, namespace, name| {
+                ctx.registry.forget(&ConnectionKey {
+                    kind: C::KIND,
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                });
+            },
+            known: |ctx, namespace| {
+                let keys = ctx.registry.keys(kind_name(C::KIND), namespace).into_iter();
+                keys.map(|key| (key.namespace, key.name)).collect()
+            },
+            refused: |_, _, _| {},
+        };
+        self.follow(api, hooks);
+    }
+
+    fn secrets(&mut self) {
+        let hooks = Hooks::<PartialObjectMeta<Secret>> {
+            kind: "Secret",
+            seen: |ctx, secret| {
+                let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+                let (uid, version) = (
+                    secret.uid().unwrap_or_default(),
+                    secret.resource_version().unwrap_or_default(),
+                );
+                if ctx.shared.secrets.seen(&namespace, &name, uid, version) {
+                    secret_changed(ctx, &namespace, &name);
+                }
+            },
+            gone: |ctx, namespace, name| {
+                ctx.shared.secrets.forget(namespace, name);
+                secret_changed(ctx, namespace, name);
+            },
+            known: |ctx, namespace| ctx.shared.secrets.keys(namespace),
+            refused: |ctx, namespace, refused| ctx.shared.secrets.refused(namespace, refused),
+        };
+        self.follow(self.api(), hooks);
+    }
+
+    /// Adds the watch of namespaces.
+    pub fn namespaces(&mut self) {
+        let hooks = Hooks::<PartialObjectMeta<Namespace>> {
+            kind: "Namespace",
+            seen: |ctx, namespace| {
+                let (name, labels) = (namespace.name_any(), namespace.labels().clone());
+                if ctx.shared.namespaces.seen(name.clone(), labels) {
+                    ctx.shared.changed(&Dependency::Namespace(name));
+                }
+            },
+            gone: |ctx, _, name| {
+                ctx.shared.namespaces.forget(name);
+                ctx.shared.changed(&Dependency::Namespace(name.to_owned()));
+            },
+            known: |ctx, _| {
+                let names = ctx.shared.namespaces.names().into_iter();
+                names.map(|name| (String::new(), name)).collect()
+            },
+            refused: |_, _, _| {},
+        };
+        let api = Api::all(self.ctx.shared.kubernetes.client.clone());
+        self.follow(api, hooks);
+    }
+}
+
+fn secret_changed(ctx: &Context, namespace: &str, name: &str) {
+    let dependency = Dependency::Secret(namespace.to_owned(), name.to_owned());
+    ctx.shared.changed(&dependency);
+    ctx.registry.secret_changed(namespace, name);
+}
+
+impl ForEachKind for Tasks {
+    fn kind<K: StageKind>(&mut self) {
+        let hooks = Hooks::<DeserializeGuard<K>> {
+            kind: K::KIND,
+            seen: |ctx, guard| match &guard.0 {
+                Ok(resource) => seen(ctx, resource),
+                Err(invalid) => seen_unreadable::<K>(ctx, &invalid.metadata),
+            },
+            gone: |ctx, namespace, name| {
+                ctx.forget(&ResourceId {
+                    kind: K::KIND,
+                    namespace: namespace.to_owned(),
+                    name: name.to_owned(),
+                });
+            },
+            known: |ctx, namespace| {
+                let ids = ctx.shared.memory.ids(K::KIND, namespace).into_iter();
+                ids.map(|id| (id.namespace, id.name)).collect()
+            },
+            refused: |_, _, _| {},
+        };
+        let queue = &self.ctx.shared.queue;
+        let triggers = queue.open(K::KIND, self.namespace.clone());
+        let reconcile = |ctx: Arc<Context>, guard: Arc<DeserializeGuard<K>>| {
+            reconcile_stage(ctx, guard).boxed()
+        };
+        let (ctx, namespace) = (self.ctx.clone(), self.namespace.clone());
+        let (api, stop) = (self.api(), self.stop.clone());
+        self.run(control(
+            ctx, api, hooks, namespace, triggers, reconcile, stop,
+        ));
+    }
+}
+
+/// Notes a resource, and lets those look again that wanted or had what it wanted or has.
+fn seen<K: StageKind>(ctx: &Context, resource: &K) {
+    let namespace = resource.namespace().unwrap_or_default();
+    let depends = dependencies(resource, &namespace);
+    let concerned = ctx.shared.memory.seen(resource, depends);
+    ctx.shared.due(&concerned.rivals);
+    if concerned.need_changed {
+        let reference = resource.common().connection_ref.as_ref();
+        ctx.registry.poke(&namespace, reference);
+    }
+}
+
+fn seen_unreadable<K: StageKind>(ctx: &Context, meta: &ObjectMeta) {
+    let id = ResourceId {
+        kind: K::KIND,
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
+    };
+    let uid = meta.uid.clone().unwrap_or_default();
+    let concerned = ctx.shared.memory.seen_unreadable(id, uid);
+    ctx.shared.due(&concerned.rivals);
+}
+
+async fn reconcile_stage<K: StageKind>(
+    ctx: Arc<Context>,
+    guard: Arc<DeserializeGuard<K>>,
+) -> Option<Duration> {
+    match &guard.0 {
+        Ok(resource) => reconcile(ctx, Arc::new(resource.clone())).await,
+        Err(invalid) => {
+            ctx.shared.synced().await;
+            let _turn = ctx.registry.turn_without_connection().await;
+            unreadable::<K>(&ctx, &invalid.metadata, &invalid.error).await;
+            None
+        }
+    }
+}

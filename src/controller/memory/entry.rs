@@ -1,0 +1,306 @@
+//! What is kept of one resource.
+
+use std::{sync::Arc, time::Duration};
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use tokio::{sync::oneshot, time::Instant};
+
+use super::backoff::Backoff;
+use crate::{
+    api::{
+        ConnectionReference, DeletionPolicy, ManagementPolicy, RECONCILE_ANNOTATION, StageIdentity,
+        StageStatus, conditions,
+    },
+    authentik::stripped,
+    controller::keys::ConnectionKey,
+    plan::{Desired, Ignored, Note},
+    stages::{ResourceId, StageKind},
+};
+
+/// What others ask about a resource.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// When it was created; the older of two has the better claim.
+    pub created: Option<Timestamp>,
+    /// The name that it wants its stage to have.
+    pub name: String,
+    /// The connection that it names.
+    pub connection: Option<ConnectionReference>,
+    /// What it stands for.
+    pub stage: Option<StageIdentity>,
+    /// The reason of its `Ready` condition, empty while there is none.
+    pub reason: String,
+    /// Whether it writes to authentik: it neither observes nor is suspended.
+    pub is_active: bool,
+    /// Whether its deletion deletes the stage.
+    pub deletes: bool,
+}
+
+/// A creation whose answer was lost.
+#[derive(Debug)]
+pub struct Creation {
+    /// The URL of the server that was asked.
+    pub server: String,
+    /// What the stage was to be.
+    pub desired: Desired,
+}
+
+/// What a reconcile knows of its resource when it begins.
+#[derive(Debug)]
+pub struct View {
+    /// The status: what the watch shows or, where that lags behind, what was written.
+    pub status: StageStatus,
+    /// Whether Kubernetes has that status.
+    pub is_written: bool,
+    /// Whether only authentik can have changed since the resource was last in sync.
+    pub was_in_sync: bool,
+    /// What the server is known to ignore.
+    pub ignored: Vec<Ignored>,
+    /// Whether the outcome of the last write is not known.
+    pub is_uncertain: bool,
+    /// The creation of which no answer came, if that was the last write.
+    pub lost: Option<Arc<Creation>>,
+    /// When a person asked for a look that there has not been yet.
+    pub asked: Option<Instant>,
+    /// When the spec was first seen as it is: what it names may have come to be just before.
+    pub edited: Instant,
+    /// Since when it has waited for what its connection was asked for.
+    pub waits_since: Option<Instant>,
+    /// The validation stages that held up its deletion last.
+    pub blockers: Vec<uuid::Uuid>,
+}
+
+/// A status that the watch may not have shown yet.
+#[derive(Debug)]
+struct Written {
+    /// Of the write; none where it failed, and Kubernetes does not have this status.
+    resource_version: Option<u64>,
+    status: StageStatus,
+}
+
+/// What a resource fails for.
+#[derive(Debug)]
+struct Failing {
+    note: Note,
+    since: Instant,
+    is_warned: bool,
+}
+
+/// What is kept of one resource.
+#[derive(Debug)]
+pub struct Entry {
+    /// The resource.
+    pub id: Arc<ResourceId>,
+    /// What others ask about it.
+    pub standing: Standing,
+    /// The connection that it used last.
+    pub uses: Option<ConnectionKey>,
+    /// When it is tried again.
+    pub backoff: Backoff,
+    /// What the server is known to ignore.
+    pub ignored: Vec<Ignored>,
+    /// Whether the outcome of the last write is not known.
+    pub is_uncertain: bool,
+    /// The creation of which no answer came.
+    pub lost: Option<Arc<Creation>>,
+    /// Since when it has waited for what its connection was asked for.
+    pub waits_since: Option<Instant>,
+    /// When the stage was last looked at, at the earliest.
+    pub looked: Option<Instant>,
+    /// The validation stages that held up its deletion last.
+    pub blockers: Vec<uuid::Uuid>,
+    /// Told once, when its deletion is seen.
+    pub on_deletion: Option<oneshot::Sender<()>>,
+    written: Option<Box<Written>>,
+    failing: Option<Box<Failing>>,
+    in_sync: Option<i64>,
+    request: Option<String>,
+    /// When the annotation that asks for a look was last seen to change.
+    asked: Option<Instant>,
+    generation: Option<i64>,
+    edited: Instant,
+    version: Option<u64>,
+}
+
+/// The name that a resource wants its stage to have, as authentik stores it.
+pub fn stage_name<K: StageKind>(resource: &K) -> String {
+    let name = resource.common().name.as_deref().map(stripped);
+    name.map_or_else(|| resource.name_any(), str::to_owned)
+}
+
+fn version<K: StageKind>(resource: &K) -> Option<u64> {
+    resource.resource_version()?.parse().ok()
+}
+
+fn request<K: StageKind>(resource: &K) -> Option<String> {
+    resource.annotations().get(RECONCILE_ANNOTATION).cloned()
+}
+
+/// The generation of which this status says that it is in sync. A suspended resource's status has seen later ones.
+fn synced_generation(status: &StageStatus) -> Option<i64> {
+    let ready = status.condition(conditions::READY);
+    ready
+        .filter(|ready| ready.reason == "InSync")?
+        .observed_generation
+}
+
+fn standing<K: StageKind>(resource: &K, status: &StageStatus) -> Standing {
+    let common = resource.common();
+    let observes = common.management_policy == Some(ManagementPolicy::Observe);
+    let policy = common.deletion_policy.unwrap_or_default();
+    Standing {
+        created: resource.creation_timestamp().map(|time| time.0),
+        name: stage_name(resource),
+        connection: common.connection_ref.clone(),
+        stage: status.stage.clone(),
+        reason: status.ready_reason().to_owned(),
+        is_active: !observes && common.suspend != Some(true),
+        deletes: policy != DeletionPolicy::Orphan,
+    }
+}
+
+impl Written {
+    fn is_newer_than(&self, shown: Option<u64>) -> bool {
+        self.resource_version.is_none() || shown < self.resource_version
+    }
+}
+
+impl Entry {
+    /// The entry of a resource that is seen for the first time. The annotation that it comes with asks for nothing that
+    /// its first reconcile would not do.
+    pub fn new<K: StageKind>(id: Arc<ResourceId>, resource: &K) -> Self {
+        let status = resource.status().cloned().unwrap_or_default();
+        Self {
+            id,
+            standing: standing(resource, &status),
+            uses: None,
+            backoff: Backoff::default(),
+            ignored: Vec::new(),
+            is_uncertain: false,
+            lost: None,
+            waits_since: None,
+            looked: None,
+            blockers: Vec::new(),
+            on_deletion: None,
+            written: None,
+            failing: None,
+            in_sync: synced_generation(&status),
+            request: request(resource),
+            asked: None,
+            generation: resource.meta().generation,
+            edited: Instant::now(),
+            version: version(resource),
+        }
+    }
+
+    /// Notes what the watch shows of the resource.
+    pub fn shows<K: StageKind>(&mut self, resource: &K) {
+        let now = Instant::now();
+        self.version = version(resource);
+        self.written
+            .take_if(|written| !written.is_newer_than(version(resource)));
+        let (status, _) = self.status(resource);
+        self.standing = standing(resource, &status);
+        self.in_sync = synced_generation(&status).or(self.in_sync);
+        let request = request(resource);
+        if self.request != request {
+            self.request = request;
+            self.asked = Some(now);
+        }
+        if self.generation != resource.meta().generation {
+            self.generation = resource.meta().generation;
+            self.edited = now;
+        }
+        if resource.meta().deletion_timestamp.is_some()
+            && let Some(running) = self.on_deletion.take()
+        {
+            // Where the reconcile has just ended there is nobody to tell.
+            let _ = running.send(());
+        }
+    }
+
+    /// The resource's status, and whether Kubernetes has it.
+    fn status<K: StageKind>(&self, resource: &K) -> (StageStatus, bool) {
+        match &self.written {
+            Some(written) if written.is_newer_than(version(resource)) => {
+                (written.status.clone(), written.resource_version.is_some())
+            }
+            _ => (resource.status().cloned().unwrap_or_default(), true),
+        }
+    }
+
+    /// Whether the watch has shown a newer version than this.
+    pub fn is_newer_than<K: StageKind>(&self, resource: &K) -> bool {
+        version(resource) < self.version
+    }
+
+    /// What a reconcile knows when it begins.
+    pub fn view<K: StageKind>(&self, resource: &K) -> View {
+        let (status, is_written) = self.status(resource);
+        View {
+            status,
+            is_written,
+            was_in_sync: self.in_sync.is_some() && self.in_sync == resource.meta().generation,
+            ignored: self.ignored.clone(),
+            is_uncertain: self.is_uncertain,
+            lost: self.lost.clone(),
+            asked: self.wants_a_look(),
+            edited: self.edited,
+            waits_since: self.waits_since,
+            blockers: self.blockers.clone(),
+        }
+    }
+
+    /// When a look was asked for that there has not been yet.
+    pub fn wants_a_look(&self) -> Option<Instant> {
+        self.asked.filter(|asked| self.looked < Some(*asked))
+    }
+
+    /// Notes a status that was written, or that could not be.
+    pub fn wrote_status(&mut self, resource_version: Option<&str>, status: StageStatus) {
+        self.standing.stage.clone_from(&status.stage);
+        status.ready_reason().clone_into(&mut self.standing.reason);
+        self.in_sync = synced_generation(&status).or(self.in_sync);
+        self.written = Some(Box::new(Written {
+            resource_version: resource_version.and_then(|version| version.parse().ok()),
+            status,
+        }));
+    }
+
+    /// Whether its deletion would need its connection.
+    pub fn needs_connection(&self) -> bool {
+        let standing = &self.standing;
+        let stage = standing.stage.as_ref();
+        let may_have_stage = stage.is_some_and(|stage| stage.managed) || self.lost.is_some();
+        standing.deletes && standing.is_active && may_have_stage
+    }
+
+    /// How long it has failed in just this way, and whether it was warned of that.
+    pub fn failing(&mut self, note: &Note, is_old: bool) -> (Duration, bool) {
+        match &self.failing {
+            Some(failing) if failing.note == *note => (failing.since.elapsed(), failing.is_warned),
+            known => {
+                let is_warned = known.is_none() && is_old;
+                self.failing = Some(Box::new(Failing {
+                    note: note.clone(),
+                    since: Instant::now(),
+                    is_warned,
+                }));
+                (Duration::ZERO, is_warned)
+            }
+        }
+    }
+
+    /// It was warned of what it fails for.
+    pub fn warned(&mut self) {
+        if let Some(failing) = &mut self.failing {
+            failing.is_warned = true;
+        }
+    }
+
+    /// It does not fail any more.
+    pub fn recovered(&mut self) {
+        self.failing = None;
+    }
+}

@@ -1,0 +1,62 @@
+//! What is due, on its way to the watch that reconciles its kind.
+
+use std::collections::{HashMap, HashSet};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::mpsc;
+
+use crate::stages::ResourceId;
+
+/// Namespace and name of an object.
+pub type Key = (String, String);
+
+/// A kind, and the namespace whose objects a queue takes; none: those of all.
+type Scope = (&'static str, Option<String>);
+
+/// The queues of all watches.
+#[derive(Default)]
+pub struct Queue {
+    senders: RwLock<HashMap<Scope, mpsc::UnboundedSender<Key>>>,
+    /// What is due and not yet looked at.
+    waiting: Mutex<HashSet<(&'static str, Key)>>,
+}
+
+impl Queue {
+    /// Opens the queue of this kind and namespace.
+    pub fn open(
+        &self,
+        kind: &'static str,
+        namespace: Option<String>,
+    ) -> mpsc::UnboundedReceiver<Key> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        self.senders.write().insert((kind, namespace), sender);
+        receiver
+    }
+
+    /// Asks for this resource to be looked at again.
+    pub fn add(&self, id: &ResourceId) {
+        let senders = self.senders.read();
+        let sender = senders
+            .get(&(id.kind, Some(id.namespace.clone())))
+            .or_else(|| senders.get(&(id.kind, None)));
+        if let Some(sender) = sender {
+            // A closed queue means that the operator is ending.
+            let _ = sender.send((id.namespace.clone(), id.name.clone()));
+        }
+    }
+
+    /// Notes that an object waits to be looked at.
+    pub fn waits(&self, object: (&'static str, Key)) {
+        self.waiting.lock().insert(object);
+    }
+
+    /// Notes that it is looked at, or gone.
+    pub fn left(&self, object: &(&'static str, Key)) {
+        self.waiting.lock().remove(object);
+    }
+
+    /// The kinds of what waits, once each object.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        self.waiting.lock().iter().map(|(kind, _)| *kind).collect()
+    }
+}

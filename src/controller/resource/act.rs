@@ -1,0 +1,354 @@
+//! One step of a reconcile: at most one write of the stage, and what it has shown.
+
+use std::sync::Arc;
+
+use k8s_openapi::jiff::Timestamp;
+use kube::ResourceExt;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value};
+
+use super::{
+    Steps, bindings,
+    observe::{Sight, get, holder, look_up, note, note_gone, settle},
+    subject::Subject,
+};
+use crate::{
+    api::{FINALIZER, SentSecret},
+    authentik::{Body, Error, versions},
+    controller::{connection::Server, context::Context, memory::Creation},
+    plan::{
+        Desired, Diff, Fact, Live, Record, Row,
+        bindings::BindingWrite,
+        claims::{Rival, SameServer},
+        create_body,
+        decide::{Holder, Step},
+        failure::{Failure, Reason},
+        sent_secret, update_body,
+    },
+    stages::{Field, Fields, StageKind, Wanted},
+};
+
+/// Does one step after the other.
+pub(super) struct Actor<'a, K> {
+    pub ctx: &'a Context,
+    pub subject: &'a Subject<K>,
+    pub server: &'a Arc<Server>,
+    pub record: &'a mut Record,
+    pub sight: &'a mut Sight,
+    pub desired: &'a mut Desired,
+}
+
+impl<K: StageKind> Actor<'_, K> {
+    /// Does this step.
+    pub async fn act(&mut self, step: Step) -> Steps<()> {
+        match step {
+            Step::End(_) => Ok(()),
+            Step::TellApart(rival) => self.tell_apart(&rival).await,
+            Step::LookAgain => self.look_again().await,
+            Step::Finalize => self.finalize().await,
+            Step::Create => self.create().await,
+            Step::Recognise => {
+                settle(self.ctx, self.subject);
+                let live = self.live()?;
+                self.fact(Fact::Created(live, Vec::new()));
+                Ok(())
+            }
+            Step::Adopt => {
+                let live = self.live()?;
+                self.fact(Fact::Adopted(live));
+                Ok(())
+            }
+            Step::Patch(diff) => self.patch(&diff).await,
+            Step::Bind(writes) => self.bind(writes).await,
+        }
+    }
+
+    fn fact(&mut self, fact: Fact) {
+        self.record.note(fact, Timestamp::now());
+    }
+
+    fn live(&self) -> Steps<Arc<Live>> {
+        let gone = || Failure::new(Reason::Stale, "the stage is gone");
+        Ok(self.sight.live.clone().ok_or_else(gone)?)
+    }
+
+    fn sees(&mut self, live: Option<Arc<Live>>) {
+        self.sight.live = live;
+        self.sight.is_certain = true;
+    }
+
+    async fn tell_apart(&self, rival: &Rival) -> Steps<()> {
+        let Some(other) = self.ctx.registry.at(&rival.server) else {
+            return Err(Failure::new(
+                Reason::NameConflict,
+                format!(
+                    "{} manages a stage with the same UUID on {}, and whether that is the same server as {} can't be found out while it is out of reach",
+                    rival.claim.id, rival.server, self.server.url
+                ),
+            )
+            .into());
+        };
+        self.subject.writes.begin();
+        Ok(self.ctx.apart.find_out(&other, self.server).await?)
+    }
+
+    /// A list may show half of a change: authentik itself is asked before anything is done about it.
+    async fn look_again(&mut self) -> Steps<()> {
+        self.doubt_other_servers();
+        let live = self.live()?;
+        let seen = get::<K>(self.server, live.uuid).await?;
+        if seen.is_none() {
+            self.fact(Fact::Vanished);
+        }
+        if self.record.manages_bindings {
+            self.sight.bindings = match &seen {
+                Some(live) => bindings::look_up(self.server, live.uuid).await?,
+                None => Vec::new(),
+            };
+        }
+        self.sees(seen);
+        Ok(())
+    }
+
+    /// What was another server may be the same by now, as when a host's name has moved. Then its changes show here as drift.
+    fn doubt_other_servers(&self) {
+        let live = self.sight.live.as_deref();
+        let name = &self.desired.name;
+        for rival in super::rivals::rivals(self.ctx, self.subject, self.server, name, live) {
+            if rival.same_server == SameServer::No {
+                self.ctx.apart.forget(&rival.server, &self.server.url);
+            }
+        }
+    }
+
+    /// Adds the finalizer, so that a deletion waits for its policy.
+    async fn finalize(&mut self) -> Steps<()> {
+        let mut finalizers = self.subject.resource.finalizers().to_vec();
+        finalizers.push(FINALIZER.to_owned());
+        let target = self.subject.target();
+        let kubernetes = &self.ctx.shared.kubernetes;
+        kubernetes.set_finalizers(&target, &finalizers).await?;
+        self.sight.has_finalizer = true;
+        Ok(())
+    }
+
+    async fn create(&mut self) -> Steps<()> {
+        let secret_fields: Vec<_> = secret_fields(&*self.subject.resource);
+        let (body, sent) = self.body(create_body(self.desired), &secret_fields).await?;
+        self.subject.writes.begin();
+        let created = self.server.client.create::<Row<K>>(K::COLLECTION, &body);
+        match created.await {
+            Ok(row) => {
+                let live = note::<K>(self.server, row);
+                settle(self.ctx, self.subject);
+                self.fact(Fact::Created(live.clone(), sent));
+                self.sight.bindings.clear();
+                self.sees(Some(live));
+                Ok(())
+            }
+            Err(error) if error.says_name_taken() => self.name_is_taken().await,
+            Err(error) if error.outcome_unknown() => self.creation_is_lost(error).await,
+            Err(error) => Err(self.refused(error).into()),
+        }
+    }
+
+    /// The name is taken: by a stage of this kind that the list did not show yet, or by another kind's.
+    async fn name_is_taken(&mut self) -> Steps<()> {
+        let name = self.desired.name.clone();
+        let found = look_up::<K>(self.server, &name).await?;
+        if let Some(live) = found {
+            let is_new = self
+                .sight
+                .live
+                .as_ref()
+                .is_none_or(|known| known.uuid == live.uuid);
+            if is_new {
+                if self.record.manages_bindings {
+                    self.sight.bindings = bindings::look_up(self.server, live.uuid).await?;
+                }
+                self.sees(Some(live));
+                return Ok(());
+            }
+        }
+        let holder = holder(self.ctx, self.subject, self.server, &name).await?;
+        self.sight.holder = Some(holder.unwrap_or(Holder::Unseen));
+        Ok(())
+    }
+
+    /// No answer came: the stage may have been created all the same.
+    async fn creation_is_lost(&mut self, error: Error) -> Steps<()> {
+        let lost = Arc::new(Creation {
+            server: self.server.url.clone(),
+            desired: self.desired.clone(),
+        });
+        self.sight.lost = Some(lost.clone());
+        let memory = &self.ctx.shared.memory;
+        memory.with(&self.subject.uid, |entry| {
+            entry.lost = Some(lost);
+            entry.is_uncertain = true;
+        });
+        match look_up::<K>(self.server, &self.desired.name).await {
+            Ok(Some(live)) => {
+                self.sees(Some(live));
+                Ok(())
+            }
+            // The request may be under way still, so that it is not there yet says nothing.
+            Ok(None) | Err(_) => Err(error.into()),
+        }
+    }
+
+    async fn patch(&mut self, diff: &Diff) -> Steps<()> {
+        let metrics = &self.ctx.shared.metrics;
+        let is_drift = self.record.was_in_sync && !diff.changes.is_empty();
+        if is_drift {
+            metrics.drift_found(K::KIND);
+        }
+        let live = self.live()?;
+        let body = update_body::<K>(diff, self.desired);
+        let (body, sent) = self.body(body, &diff.secrets).await?;
+        self.subject.writes.begin();
+        let client = &self.server.client;
+        let updated = client.update::<Row<K>>(K::COLLECTION, live.uuid, &body);
+        let row = match updated.await {
+            Ok(row) => row,
+            Err(error) => return self.patch_failed(&live, error).await,
+        };
+        let live = note::<K>(self.server, row);
+        let ignored = diff.ignored_by(&self.sight.ignored, &live);
+        self.sight.ignored.clone_from(&ignored);
+        let memory = &self.ctx.shared.memory;
+        memory.with(&self.subject.uid, |entry| entry.ignored = ignored);
+        if is_drift {
+            metrics.drift_repaired(K::KIND);
+        }
+        self.fact(Fact::Patched {
+            live: live.clone(),
+            fields: diff.spec_fields(),
+            readable: !diff.changes.is_empty(),
+            sent,
+        });
+        self.sees(Some(live));
+        Ok(())
+    }
+
+    async fn patch_failed(&mut self, live: &Live, error: Error) -> Steps<()> {
+        if error.says_name_taken() {
+            return self.name_is_taken().await;
+        }
+        if matches!(error, Error::NotFound) {
+            note_gone::<K>(self.server, live.uuid);
+            return Err(Failure::new(
+                Reason::AuthentikUnavailable,
+                "the stage was deleted in authentik just now; it will be created again",
+            )
+            .into());
+        }
+        if error.outcome_unknown() {
+            let memory = &self.ctx.shared.memory;
+            memory.with(&self.subject.uid, |entry| entry.is_uncertain = true);
+        }
+        Err(self.refused(error).into())
+    }
+
+    async fn bind(&mut self, writes: Vec<BindingWrite>) -> Steps<()> {
+        let metrics = &self.ctx.shared.metrics;
+        if self.record.was_in_sync {
+            metrics.drift_found(K::KIND);
+        }
+        let live = self.live()?;
+        let stage = live.uuid;
+        let (has_written, ended) =
+            bindings::write(self.ctx, self.subject, self.server, stage, writes).await;
+        if has_written {
+            if self.record.was_in_sync {
+                metrics.drift_repaired(K::KIND);
+            }
+            self.fact(Fact::Bound);
+        }
+        if ended.is_ok() {
+            self.sight.bindings = bindings::look_up(self.server, stage).await?;
+        } else {
+            let bindings = &self.server.inventory.bindings;
+            self.sight.bindings = bindings.labelled(&stage.to_string());
+        }
+        let bound = bindings::bound(self.server, self.sight);
+        self.record.identify_bindings(bound);
+        Ok(ended?)
+    }
+
+    /// The body with the values of these secret fields. Returns what to record once they are sent; what is wanted of them
+    /// from here on is what was read for it.
+    async fn body(
+        &mut self,
+        fields: Fields,
+        secret_fields: &[&'static Field],
+    ) -> Steps<(Body, Vec<SentSecret>)> {
+        let mut body = Body {
+            fields: object(fields),
+            secrets: Vec::new(),
+        };
+        let mut sent = Vec::new();
+        for (field, wanted) in self.subject.resource.wanted() {
+            let Wanted::Secret(key) = wanted else {
+                continue;
+            };
+            if !secret_fields.contains(&field) {
+                continue;
+            }
+            let (version, value) = match key {
+                Some(key) => {
+                    let secrets = &self.ctx.shared.secrets;
+                    let read = secrets.read(&self.subject.id.namespace, &key).await?;
+                    (Some(read.0), read.1)
+                }
+                None => (None, SecretString::from("")),
+            };
+            let text = value.expose_secret().trim();
+            body.fields.insert(field.api.to_owned(), Value::from(text));
+            sent.push(sent_secret(field, version.as_ref()));
+            self.desired.secrets.insert(field.api, version);
+            body.secrets.push(value);
+        }
+        Ok((body, sent))
+    }
+
+    /// Why the server did not take a stage: in its own words, and with the release that knows a value which is too new for
+    /// it.
+    fn refused(&self, error: Error) -> Failure {
+        let mut failure = Failure::from(error);
+        let Ok(version) = self.server.version() else {
+            return failure;
+        };
+        if failure.reason != Reason::Rejected {
+            return failure;
+        }
+        let listed = self.desired.fields.iter().flat_map(|(field, value)| {
+            let values = value.as_array().into_iter().flatten();
+            values.filter_map(move |value| Some((*field, value.as_str()?)))
+        });
+        for (field, value) in listed {
+            if let Some(since) = versions::value_since(field, value)
+                && !since.may_be_known(&version)
+            {
+                let explanation = format!("; {value:?} needs {since}, and this is {version}");
+                failure.message.push_str(&explanation);
+            }
+        }
+        failure
+    }
+}
+
+fn secret_fields<K: StageKind>(resource: &K) -> Vec<&'static Field> {
+    let wanted = resource.wanted().into_iter();
+    wanted
+        .filter(|(_, wanted)| matches!(wanted, Wanted::Secret(_)))
+        .map(|(field, _)| field)
+        .collect()
+}
+
+fn object(fields: Fields) -> Map<String, Value> {
+    fields
+        .into_iter()
+        .map(|(field, value)| (field.to_owned(), value))
+        .collect()
+}

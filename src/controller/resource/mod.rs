@@ -1,0 +1,143 @@
+//! One reconcile of one resource: observe, resolve, decide, act, report. Each step takes values and returns values; what to
+//! do is decided in [`crate::plan`].
+//!
+//! ```text
+//! subject     which resource, and what is known of it when its reconcile begins
+//! references  what a spec depends on
+//! resolve     what the spec asks for, its references looked up
+//! observe     what authentik holds
+//! rivals      who else wants the stage
+//! act         one step: one write, and what it has shown
+//! bindings    the same for the stage's places in flows
+//! sync        the steps, until nothing is left to do
+//! delete      what becomes of the stage when its resource is deleted
+//! report      the status, the events, and when the resource is next due
+//! unreadable  a resource that the operator can't read
+//! ```
+
+mod act;
+mod bindings;
+mod delete;
+mod observe;
+mod references;
+mod report;
+mod resolve;
+mod rivals;
+mod subject;
+mod sync;
+mod unreadable;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::oneshot;
+
+pub use self::{
+    references::dependencies,
+    unreadable::{refuse, unreadable},
+};
+use self::{report::Ended, subject::Subject};
+use super::context::Context;
+use crate::{ops::traces, stages::StageKind};
+
+/// Reconciles one resource. Returns when it is next due by itself, if at all: a resource in sync waits for its connection's
+/// lists, which tell what has changed.
+pub async fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>) -> Option<Duration> {
+    ctx.shared.synced().await;
+    let Some(subject) = Subject::new(&ctx, resource) else {
+        traces::ends("Outdated", false);
+        return None;
+    };
+    if let Some(wait) = ctx.shared.memory.wait(&subject.uid, &subject.request()) {
+        traces::ends("Waiting", false);
+        return Some(wait);
+    }
+    if subject.is_deleted() {
+        return delete(&ctx, subject).await;
+    }
+    if subject.is_suspended() {
+        let _turn = ctx.registry.turn_without_connection().await;
+        return report::suspended(&ctx, subject).await;
+    }
+    until_deleted(&ctx, subject).await
+}
+
+async fn delete<K: StageKind>(ctx: &Context, subject: Subject<K>) -> Option<Duration> {
+    if !subject.has_finalizer() {
+        return None;
+    }
+    let _turn = match subject.leaves_its_stage() {
+        true => ctx.registry.turn_without_connection().await,
+        false => turn(ctx, &subject).await,
+    };
+    // Boxed, so that who waits for a turn does not need the memory of who works.
+    Box::pin(delete::delete(ctx, subject)).await
+}
+
+async fn turn<K: StageKind>(
+    ctx: &Context,
+    subject: &Subject<K>,
+) -> Option<tokio::sync::OwnedSemaphorePermit> {
+    let reference = subject.resource.common().connection_ref.as_ref();
+    ctx.registry.turn(&subject.id.namespace, reference).await
+}
+
+/// Syncs the resource; its deletion ends whatever that waits for.
+async fn until_deleted<K: StageKind>(ctx: &Arc<Context>, subject: Subject<K>) -> Option<Duration> {
+    let (tell, mut deleted) = oneshot::channel();
+    let memory = &ctx.shared.memory;
+    memory.with(&subject.uid, |entry| entry.on_deletion = Some(tell));
+    let _turn = tokio::select! {
+        biased;
+        _ = &mut deleted => return None,
+        turn = turn(ctx, &subject) => turn,
+    };
+    // What is known of the resource may have become outdated during the wait.
+    let Some(subject) = Subject::new(ctx, subject.resource) else {
+        traces::ends("Outdated", false);
+        return None;
+    };
+    let writes = subject.writes.clone();
+    let leaves = subject.leaves_its_stage();
+    let synced = Box::pin(sync::sync_and_report(ctx, subject));
+    let cancelled = async {
+        // Told or not: the resource may be gone, or be reconciled anew.
+        if deleted.await.is_err() || (writes.has_begun() && !leaves) {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        next = synced => next,
+        () = cancelled => {
+            traces::ends("Deleted", false);
+            None
+        }
+    }
+}
+
+/// How a step ends that is not done.
+#[derive(Debug)]
+enum Stop {
+    /// The connection's task is about to find out more, and wakes the resource then.
+    NotYet,
+    /// It failed.
+    Failed(crate::plan::failure::Failure),
+}
+
+impl<F: Into<crate::plan::failure::Failure>> From<F> for Stop {
+    fn from(failure: F) -> Self {
+        Self::Failed(failure.into())
+    }
+}
+
+/// How the steps end.
+type Steps<T> = Result<T, Stop>;
+
+impl From<Stop> for Ended {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::NotYet => Self::NotYet,
+            Stop::Failed(failure) => Self::With(Err(failure)),
+        }
+    }
+}

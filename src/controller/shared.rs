@@ -1,0 +1,146 @@
+//! What all parts of the controller share.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use kube::Client;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::{
+    events::Events,
+    keys::{ConnectionKey, Dependency},
+    kubernetes::Kubernetes,
+    memory::Memory,
+    namespaces::Namespaces,
+    queue::Queue,
+    secrets::{Secrets, Watched},
+};
+use crate::{
+    authentik::Budget,
+    ops::{leader::Leadership, metrics::Metrics},
+    stages::ResourceId,
+};
+
+/// What all parts share.
+pub struct Shared {
+    /// Kubernetes.
+    pub kubernetes: Arc<Kubernetes>,
+    /// Publishes events.
+    pub events: Events,
+    /// The Secrets' versions.
+    pub secrets: Secrets,
+    /// The namespaces' labels.
+    pub namespaces: Namespaces,
+    /// What is known of each resource.
+    pub memory: Memory,
+    /// What is due.
+    pub queue: Queue,
+    /// What is measured.
+    pub metrics: Arc<Metrics>,
+    /// Whether this replica works; a standby only watches.
+    pub leadership: Leadership,
+    /// The bytes of answers of all servers that may be in memory at one time.
+    pub budget: Budget,
+    /// The URL prefixes that connections may lead to; none: all.
+    pub allowed_servers: Vec<String>,
+    /// What Kubernetes refuses to show: kind, and namespace (empty: all).
+    refused: Mutex<std::collections::BTreeSet<(&'static str, String)>>,
+    unsynced: AtomicUsize,
+    synced: watch::Sender<bool>,
+}
+
+impl Shared {
+    /// For `watches` watches, of which all have to have shown what there is before anything is reconciled.
+    #[must_use]
+    pub fn new(
+        client: Client,
+        watched: Watched,
+        watches: usize,
+        leadership: Leadership,
+        allowed_servers: Vec<String>,
+    ) -> Self {
+        let kubernetes = Arc::new(Kubernetes::new(client.clone(), leadership.clone()));
+        Self {
+            events: Events::new(kubernetes.clone()),
+            kubernetes,
+            secrets: Secrets::new(client, watched),
+            namespaces: Namespaces::default(),
+            memory: Memory::default(),
+            queue: Queue::default(),
+            metrics: Arc::default(),
+            leadership,
+            budget: Budget::default(),
+            allowed_servers,
+            refused: Mutex::default(),
+            unsynced: AtomicUsize::new(watches),
+            synced: watch::Sender::new(watches == 0),
+        }
+    }
+
+    /// Something has changed: whoever depends on it is due.
+    pub fn changed(&self, dependency: &Dependency) {
+        self.wake(&self.memory.changed(dependency));
+    }
+
+    /// These resources are due.
+    pub fn due(&self, ids: &[ResourceId]) {
+        self.memory.due(ids);
+        self.wake(ids);
+    }
+
+    /// Asks for these resources to be looked at again; who backs off goes on doing so.
+    pub fn wake(&self, ids: &[ResourceId]) {
+        for id in ids {
+            self.queue.add(id);
+        }
+    }
+
+    /// A connection leads to another server, or there with another token: whoever uses it is due.
+    pub fn reconnected(&self, key: &ConnectionKey) {
+        self.wake(&self.memory.reconnected(key));
+    }
+
+    /// Where Secrets are not watched, whoever uses this connection and names one looks whether it has changed.
+    pub fn look_at_secrets(&self, key: &ConnectionKey) {
+        if !self.secrets.are_watched() {
+            self.wake(&self.memory.with_secrets(key));
+        }
+    }
+
+    /// Kubernetes refuses a watch, or shows it again.
+    pub fn watch_refused(&self, kind: &'static str, namespace: Option<&str>, refused: bool) {
+        let scope = (kind, namespace.unwrap_or_default().to_owned());
+        let mut all = self.refused.lock();
+        if refused {
+            all.insert(scope);
+        } else {
+            all.remove(&scope);
+        }
+    }
+
+    /// Kind and namespace (empty: all) of each watch that Kubernetes refuses.
+    pub fn refused_watches(&self) -> Vec<(&'static str, String)> {
+        self.refused.lock().iter().cloned().collect()
+    }
+
+    /// One watch has shown all there is, or Kubernetes refuses it.
+    pub fn watch_synced(&self) {
+        if self.unsynced.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.synced.send_replace(true);
+        }
+    }
+
+    /// Whether every watch has shown all there is, or is refused.
+    pub fn is_synced(&self) -> bool {
+        *self.synced.borrow()
+    }
+
+    /// Waits until every watch has shown all there is, or is refused.
+    pub async fn synced(&self) {
+        // An error would mean that the sender is gone, and it is part of self.
+        let _ = self.synced.subscribe().wait_for(|synced| *synced).await;
+    }
+}

@@ -1,0 +1,379 @@
+//! The next step of a reconcile, and of a deletion.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use super::{
+    bindings::{Binding, BindingWrite, DesiredBinding, only_missing},
+    claims::{Claim, Rival, Verdict, verdict},
+    conclude::Outcome,
+    desired::Desired,
+    diff::{Diff, Ignored, diff, has_become, matches},
+    failure::{Failure, Reason},
+    live::Live,
+};
+use crate::{
+    api::{AdoptionPolicy, DriftedField, SentSecret, StageIdentity},
+    authentik::{Shown, Version, versions},
+    stages::{NAME, StageKind},
+};
+
+/// Another stage that holds the name in authentik.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Holder {
+    /// A stage that the token may see: what authentik calls its kind, and its UUID.
+    Stage(Shown, Uuid),
+    /// A stage of this resource.
+    Of(crate::stages::ResourceId),
+    /// A stage that the token may not see.
+    Unseen,
+}
+
+/// All that the next step depends on.
+pub struct Situation<'a> {
+    /// The resource's own claim to the stage.
+    pub own: Claim,
+    /// Whether it only observes.
+    pub observes: bool,
+    /// What it does with a stage that is there already.
+    pub adoption: AdoptionPolicy,
+    /// Whether it has the finalizer.
+    pub has_finalizer: bool,
+    /// The URL of its server.
+    pub server: &'a str,
+    /// authentik's version.
+    pub version: &'a Version,
+    /// What it asks for.
+    pub desired: &'a Desired,
+    /// The stage, if there is one.
+    pub live: Option<&'a Live>,
+    /// Whether authentik itself was asked for the stage just now; else a list showed it.
+    pub is_certain: bool,
+    /// Where the stage stands in flows.
+    pub bindings: &'a [Arc<Binding>],
+    /// The slugs of the flows, as far as they are known.
+    pub slugs: &'a BTreeMap<Uuid, String>,
+    /// Who else wants the stage, or has it.
+    pub rivals: &'a [Rival],
+    /// Who holds the name, where authentik has refused it.
+    pub holder: Option<&'a Holder>,
+    /// What was last sent of the secrets.
+    pub sent: &'a [SentSecret],
+    /// What the server is known to ignore.
+    pub ignored: &'a [Ignored],
+    /// What the stage was to be of which the creation was not answered.
+    pub lost: Option<&'a Desired>,
+    /// Whether only authentik can have changed since the resource was last in sync.
+    pub was_in_sync: bool,
+    /// Makes a server's text fit to be shown.
+    pub show: &'a dyn Fn(&str) -> Shown,
+}
+
+/// What is to be done next.
+#[derive(Debug)]
+pub enum Step {
+    /// Nothing more.
+    End(Result<Outcome, Failure>),
+    /// Find out whether this rival's server is ours.
+    TellApart(Rival),
+    /// Ask authentik itself: a list may have shown half of a change.
+    LookAgain,
+    /// Add the finalizer.
+    Finalize,
+    /// Create the stage.
+    Create,
+    /// Record the stage as the one whose creation was not answered.
+    Recognise,
+    /// Take the stage over.
+    Adopt,
+    /// Write what differs.
+    Patch(Diff),
+    /// Bind, move and unbind the stage.
+    Bind(Vec<BindingWrite>),
+}
+
+/// The next step.
+#[must_use]
+pub fn decide<K: StageKind>(seen: &Situation<'_>) -> Step {
+    if seen.observes {
+        return observe::<K>(seen);
+    }
+    match verdict(&seen.own, seen.rivals) {
+        Verdict::Theirs(rival) => {
+            return Step::End(Err(belongs_to(seen, &rival.claim, &rival.server)));
+        }
+        // Nothing is at stake while nothing is to be written.
+        Verdict::Unknown(rival) if !is_settled::<K>(seen) => return Step::TellApart(rival.clone()),
+        Verdict::Unknown(_) | Verdict::Ours => {}
+    }
+    if let Some(holder) = seen.holder {
+        return Step::End(Err(held_by(seen, holder)));
+    }
+    if !seen.has_finalizer {
+        return Step::Finalize;
+    }
+    let Some(live) = seen.live else {
+        return Step::Create;
+    };
+    if !seen.own.manages {
+        return adopt::<K>(seen, live);
+    }
+    mend::<K>(seen, live)
+}
+
+/// Whether the resource manages the stage and has nothing to write.
+fn is_settled<K: StageKind>(seen: &Situation<'_>) -> bool {
+    let Some(live) = seen.live.filter(|_| seen.own.manages) else {
+        return false;
+    };
+    difference::<K>(seen, live).is_empty() && binding_writes(seen).is_empty()
+}
+
+fn difference<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Diff {
+    let mut diff = diff::<K>(seen.desired, live, seen.sent);
+    diff.pass_over(seen.ignored);
+    diff
+}
+
+fn binding_writes(seen: &Situation<'_>) -> Vec<BindingWrite> {
+    let desired = seen.desired.bindings.as_ref();
+    desired.map_or_else(Vec::new, |desired| desired.writes(seen.bindings))
+}
+
+/// Writes what differs of the stage, then of its bindings.
+fn mend<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Step {
+    let diff = difference::<K>(seen, live);
+    let bindings = binding_writes(seen);
+    let drifted = !diff.changes.is_empty() || !bindings.is_empty();
+    if drifted && seen.was_in_sync && !seen.is_certain {
+        return Step::LookAgain;
+    }
+    if !diff.is_empty() {
+        return Step::Patch(diff);
+    }
+    // What the server can't hold of the stage is no reason to leave it out of its flows.
+    if !bindings.is_empty() {
+        return Step::Bind(bindings);
+    }
+    Step::End(
+        unsupported(seen, &diff)
+            .and_then(|()| every_flow_is_found(seen))
+            .map(|()| Outcome::InSync),
+    )
+}
+
+fn every_flow_is_found(seen: &Situation<'_>) -> Result<(), Failure> {
+    let missing = seen.desired.bindings.as_ref();
+    match missing.and_then(|bindings| bindings.missing.clone()) {
+        Some(missing) => Err(missing),
+        None => Ok(()),
+    }
+}
+
+/// Takes over a stage that is there already, as far as the policy allows.
+fn adopt<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Step {
+    if seen.lost.is_some_and(|lost| has_become::<K>(lost, live)) {
+        return Step::Recognise;
+    }
+    let why_not = match seen.adoption {
+        AdoptionPolicy::Always => return Step::Adopt,
+        AdoptionPolicy::IfMatch => {
+            let fields = mismatched::<K>(seen, live);
+            if fields.is_empty() {
+                return Step::Adopt;
+            }
+            format!(
+                "it differs in {}; make the spec equal, or set adoptionPolicy: Always to change it",
+                fields.join(", ")
+            )
+        }
+        AdoptionPolicy::Never => {
+            "adoptionPolicy is Never; set it to IfMatch or Always, or choose another spec.name"
+                .to_owned()
+        }
+    };
+    Step::End(Err(Failure::new(
+        Reason::AdoptionRefused,
+        format!(
+            "authentik already has a stage named {:?} ({}), and {why_not}",
+            seen.desired.name, live.uuid
+        ),
+    )))
+}
+
+/// The fields for which `IfMatch` does not take a stage over, sorted. A stage may lack bindings, as one does that was
+/// created and not yet bound when the operator was killed, but nothing that is there may be wrong.
+fn mismatched<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Vec<&'static str> {
+    let changes = diff::<K>(seen.desired, live, &[]).changes;
+    let mut fields: Vec<_> = changes.iter().map(|change| change.field.spec).collect();
+    debug_assert_eq!(fields.is_empty(), matches::<K>(seen.desired, live));
+    if !only_missing(&binding_writes(seen)) {
+        fields.push("flows");
+    }
+    fields.sort_unstable();
+    fields
+}
+
+/// Under `Observe`: what differs, and no write.
+fn observe<K: StageKind>(seen: &Situation<'_>) -> Step {
+    let Some(live) = seen.live else {
+        let drift = DriftedField {
+            field: NAME.spec.to_owned(),
+            wanted: Value::from(seen.desired.name.as_str()).to_string(),
+            found: Value::Null.to_string(),
+        };
+        return Step::End(Ok(Outcome::Drifted(vec![drift])));
+    };
+    let mut diff = diff::<K>(seen.desired, live, seen.sent);
+    if !seen.own.manages {
+        // Nothing was ever sent from here, so nothing is known of the secrets.
+        diff.secrets.clear();
+    }
+    let mut drift = diff.drift(seen.show);
+    drift.extend(binding_drift(seen));
+    if !drift.is_empty() && seen.was_in_sync && !seen.is_certain {
+        return Step::LookAgain;
+    }
+    let result = every_flow_is_found(seen).and_then(|()| {
+        if drift.is_empty() {
+            return unsupported(seen, &diff).map(|()| Outcome::InSync);
+        }
+        Ok(Outcome::Drifted(drift))
+    });
+    Step::End(result)
+}
+
+fn binding_drift(seen: &Situation<'_>) -> Option<DriftedField> {
+    let desired = seen.desired.bindings.as_ref()?;
+    if desired.writes(seen.bindings).is_empty() {
+        return None;
+    }
+    let found = seen
+        .bindings
+        .iter()
+        .map(|live| place(seen, live.target, live.order, &live.settings));
+    let wanted = desired
+        .places
+        .iter()
+        .map(|wanted: &DesiredBinding| place(seen, wanted.target, wanted.order, &wanted.settings));
+    let found = (seen.show)(&sorted(found));
+    Some(DriftedField {
+        field: "flows".to_owned(),
+        wanted: sorted(wanted),
+        found: found.into_string(),
+    })
+}
+
+fn place(
+    seen: &Situation<'_>,
+    flow: Uuid,
+    order: i32,
+    settings: &serde_json::Map<String, Value>,
+) -> Value {
+    let mut shown: BTreeMap<_, _> = settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    let slug = seen.slugs.get(&flow);
+    let slug = slug.map_or_else(|| flow.to_string(), Clone::clone);
+    shown.insert("flow", Value::from(slug));
+    shown.insert("order", Value::from(order));
+    json!(shown)
+}
+
+fn sorted(bindings: impl Iterator<Item = Value>) -> String {
+    let mut texts: Vec<_> = bindings.map(|binding| binding.to_string()).collect();
+    texts.sort_unstable();
+    format!("[{}]", texts.join(","))
+}
+
+/// Fields that the server does not know are reported, never dropped without a word.
+fn unsupported(seen: &Situation<'_>, diff: &Diff) -> Result<(), Failure> {
+    if diff.unsupported.is_empty() {
+        return Ok(());
+    }
+    let version = seen.version;
+    let mut fields: Vec<_> = diff
+        .unsupported
+        .iter()
+        .map(|field| match versions::field_since(field.api) {
+            Some(since) if !since.may_be_known(version) => format!("{} needs {since}", field.spec),
+            _ => format!("{} was not kept by the server", field.spec),
+        })
+        .collect();
+    fields.sort_unstable();
+    fields.dedup();
+    Err(Failure::new(
+        Reason::FieldUnsupported,
+        format!(
+            "authentik {version} can't hold everything that the spec sets: {}; remove what is not supported from the spec, or upgrade authentik (all else is in sync)",
+            fields.join("; ")
+        ),
+    ))
+}
+
+fn belongs_to(seen: &Situation<'_>, claim: &Claim, server: &str) -> Failure {
+    let name = &seen.desired.name;
+    let elsewhere = if server == seen.server {
+        String::new()
+    } else {
+        format!(", which reaches the same server as {server}")
+    };
+    Failure::new(
+        Reason::NameConflict,
+        format!(
+            "the stage named {name:?} on {} belongs to {}{elsewhere}; delete one of the two resources or give this one another spec.name",
+            seen.server, claim.id
+        ),
+    )
+}
+
+fn held_by(seen: &Situation<'_>, holder: &Holder) -> Failure {
+    let name = &seen.desired.name;
+    let holder = match holder {
+        Holder::Of(id) => {
+            let claim = Claim {
+                id: id.clone(),
+                created: None,
+                manages: true,
+            };
+            return belongs_to(seen, &claim, seen.server);
+        }
+        Holder::Stage(kind, uuid) => format!("the {kind} {uuid}"),
+        Holder::Unseen => "a stage that the token may not see".to_owned(),
+    };
+    Failure::new(
+        Reason::NameConflict,
+        format!(
+            "the name {name:?} is held by {holder} on {}; rename that stage in authentik or give this resource another spec.name",
+            seen.server
+        ),
+    )
+}
+
+/// What a deletion needs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Fate {
+    /// Nothing: the resource stands for no stage of its own.
+    Nothing,
+    /// The stage stays in authentik.
+    Leave(StageIdentity),
+    /// The stage is to be deleted in authentik.
+    Delete(StageIdentity),
+    /// No stage is on record, but a creation was not answered: it is to be looked for, and deleted.
+    FindAndDelete,
+}
+
+/// What becomes of the stage of a resource that is deleted. `leave` is whether its policies leave the stage alone,
+/// `managed` the stage that it created or took over, `has_lost` whether a creation was not answered.
+#[must_use]
+pub fn fate(leave: bool, managed: Option<&StageIdentity>, has_lost: bool) -> Fate {
+    match managed {
+        Some(stage) if leave => Fate::Leave(stage.clone()),
+        Some(stage) => Fate::Delete(stage.clone()),
+        None if has_lost && !leave => Fate::FindAndDelete,
+        None => Fate::Nothing,
+    }
+}

@@ -1,0 +1,34 @@
+//! What a resource asks for, with every reference looked up.
+
+use std::collections::BTreeMap;
+
+use super::bindings::DesiredBindings;
+use crate::stages::{Field, Fields};
+
+/// Which state of which key of a Secret a value comes from.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct SecretVersion {
+    /// The Secret's name.
+    pub name: String,
+    /// The key in its data.
+    pub key: String,
+    /// The Secret's uid.
+    pub uid: String,
+    /// The Secret's resourceVersion.
+    pub resource_version: String,
+}
+
+/// What a resource asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    /// The stage's name.
+    pub name: String,
+    /// The readable fields that are managed.
+    pub fields: Fields,
+    /// The write-only fields that are managed, and the Secrets they come from; none: to be emptied.
+    pub secrets: BTreeMap<&'static str, Option<SecretVersion>>,
+    /// Fields that are managed but that this version of authentik is known not to have.
+    pub unsupported: Vec<&'static Field>,
+    /// Where the stage is to stand in flows; none: the resource does not manage that.
+    pub bindings: Option<DesiredBindings>,
+}

@@ -1,0 +1,236 @@
+//! How a live stage differs from what is wanted, and the bodies that mend it.
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{
+    compare,
+    desired::{Desired, SecretVersion},
+    live::Live,
+};
+use crate::{
+    api::{DriftedField, SentSecret},
+    authentik::Shown,
+    stages::{Field, Fields, NAME, StageKind},
+};
+
+/// One field that differs.
+#[derive(Clone, Debug)]
+pub struct Difference {
+    /// The field.
+    pub field: &'static Field,
+    /// What the spec asks for.
+    pub wanted: Value,
+    /// What authentik holds.
+    pub found: Value,
+}
+
+/// How a live stage differs from what is wanted.
+#[derive(Clone, Debug, Default)]
+pub struct Diff {
+    /// Readable fields that differ, the name among them.
+    pub changes: Vec<Difference>,
+    /// Write-only fields that have to be sent.
+    pub secrets: Vec<&'static Field>,
+    /// Managed fields that the server does not know.
+    pub unsupported: Vec<&'static Field>,
+}
+
+impl Diff {
+    /// Whether nothing has to be written.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.secrets.is_empty()
+    }
+
+    /// The fields of the spec that have to be sent, sorted.
+    #[must_use]
+    pub fn spec_fields(&self) -> Vec<String> {
+        let changes = self.changes.iter().map(|change| change.field);
+        sorted(changes.chain(self.secrets.iter().copied()))
+    }
+
+    /// The difference as `status.drift` shows it, secrets redacted.
+    #[must_use]
+    pub fn drift(&self, show: &dyn Fn(&str) -> Shown) -> Vec<DriftedField> {
+        let changes = self.changes.iter().map(|change| DriftedField {
+            field: change.field.spec.to_owned(),
+            wanted: change.wanted.to_string(),
+            found: show(&change.found.to_string()).into_string(),
+        });
+        let secrets = self.secrets.iter().map(|field| DriftedField {
+            field: field.spec.to_owned(),
+            wanted: "<secret>".to_owned(),
+            found: "<secret>".to_owned(),
+        });
+        changes.chain(secrets).collect()
+    }
+}
+
+/// The names of these fields in the spec, sorted, each once.
+pub fn sorted(fields: impl Iterator<Item = &'static Field>) -> Vec<String> {
+    let mut names: Vec<_> = fields.map(|field| field.spec.to_owned()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+/// Compares what is wanted with what is there. `sent` says which Secrets were last sent to this stage.
+#[must_use]
+pub fn diff<K: StageKind>(desired: &Desired, live: &Live, sent: &[SentSecret]) -> Diff {
+    let mut diff = Diff {
+        unsupported: desired.unsupported.clone(),
+        ..Diff::default()
+    };
+    if live.name != *desired.name.as_str() {
+        diff.changes.push(Difference {
+            field: &NAME,
+            wanted: Value::from(desired.name.as_str()),
+            found: Value::from(live.name.raw()),
+        });
+    }
+    for field in K::FIELDS {
+        if let Some(wanted) = desired.fields.get(field.api) {
+            match live.fields.get(field.api) {
+                None => diff.unsupported.push(field),
+                Some(found) if !compare::equal(field.compare, wanted, found) => {
+                    diff.changes.push(Difference {
+                        field,
+                        wanted: wanted.clone(),
+                        found: found.clone(),
+                    })
+                }
+                Some(_) => {}
+            }
+        }
+        if let Some(secret) = desired.secrets.get(field.api)
+            && !was_sent(field, secret.as_ref(), sent)
+        {
+            diff.secrets.push(field);
+        }
+    }
+    diff
+}
+
+fn was_sent(field: &Field, secret: Option<&SecretVersion>, sent: &[SentSecret]) -> bool {
+    sent.iter()
+        .filter(|sent| sent.field == field.spec)
+        .any(|sent| *sent == sent_secret(field, secret))
+}
+
+/// What `status.secrets` records once this Secret was sent.
+#[must_use]
+pub fn sent_secret(field: &Field, secret: Option<&SecretVersion>) -> SentSecret {
+    SentSecret {
+        field: field.spec.to_owned(),
+        name: secret.map(|secret| secret.name.clone()),
+        key: secret.map(|secret| secret.key.clone()),
+        uid: secret.map(|secret| secret.uid.clone()),
+        resource_version: secret.map(|secret| secret.resource_version.clone()),
+    }
+}
+
+/// The body that creates the stage, without its secret fields.
+#[must_use]
+pub fn create_body(desired: &Desired) -> Fields {
+    let mut body = desired.fields.clone();
+    body.insert(NAME.api, Value::from(desired.name.as_str()));
+    body
+}
+
+/// The body that mends the difference: the changed fields and what authentik demands beside them, without
+/// the secret fields.
+#[must_use]
+pub fn update_body<K: StageKind>(diff: &Diff, desired: &Desired) -> Fields {
+    let changes = diff.changes.iter();
+    let mut body: Fields = changes
+        .map(|change| (change.field.api, change.wanted.clone()))
+        .collect();
+    K::complete(&mut body, &desired.fields);
+    body
+}
+
+/// Whether `IfMatch` takes this stage over: every readable field that the spec sets is equal.
+#[must_use]
+pub fn matches<K: StageKind>(desired: &Desired, live: &Live) -> bool {
+    diff::<K>(desired, live, &[]).changes.is_empty()
+}
+
+/// Whether a stage that was created so is this one: nobody has changed it, but what it referred to may have been
+/// deleted since, and authentik then takes the reference out.
+#[must_use]
+pub fn has_become<K: StageKind>(desired: &Desired, live: &Live) -> bool {
+    let changes = diff::<K>(desired, live, &[]).changes;
+    changes
+        .iter()
+        .all(|change| lacks_references(&change.wanted, &change.found))
+}
+
+fn lacks_references(wanted: &Value, found: &Value) -> bool {
+    let is_reference = |value: &Value| {
+        value
+            .as_str()
+            .is_some_and(|text| Uuid::try_parse(text).is_ok())
+    };
+    match (wanted, found) {
+        (Value::Array(wanted), Value::Array(found)) => {
+            wanted.iter().all(is_reference) && found.iter().all(|found| wanted.contains(found))
+        }
+        (wanted, Value::Null) => is_reference(wanted),
+        _ => false,
+    }
+}
+
+/// A value that authentik took and did not keep.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ignored {
+    /// The field's name in authentik's API.
+    pub field: &'static str,
+    /// What was sent.
+    pub wanted: Value,
+    /// What authentik held before and holds still.
+    pub found: Value,
+}
+
+impl Diff {
+    /// Leaves out what is known to be ignored: it is not sent again while the spec wants and authentik holds the
+    /// same. Those fields count as unsupported.
+    pub fn pass_over(&mut self, ignored: &[Ignored]) {
+        let is_ignored = |change: &Difference| {
+            ignored.iter().any(|ignored| {
+                ignored.field == change.field.api
+                    && ignored.wanted == change.wanted
+                    && ignored.found == change.found
+            })
+        };
+        let (passed, kept): (Vec<_>, Vec<_>) = self.changes.drain(..).partition(is_ignored);
+        self.changes = kept;
+        self.unsupported
+            .extend(passed.iter().map(|change| change.field));
+    }
+
+    /// What the server is known to ignore after it has answered a write of this difference: what it ignored before
+    /// of other fields, and what it did not keep of these.
+    #[must_use]
+    pub fn ignored_by(&self, before: &[Ignored], live: &Live) -> Vec<Ignored> {
+        let was_sent = |field: &str| self.changes.iter().any(|change| change.field.api == field);
+        let before = before.iter().filter(|ignored| !was_sent(ignored.field));
+        let now = self.changes.iter().filter_map(|change| {
+            let found = value_of(live, change.field)?;
+            (!compare::equal(change.field.compare, &change.wanted, &found)).then(|| Ignored {
+                field: change.field.api,
+                wanted: change.wanted.clone(),
+                found,
+            })
+        });
+        before.cloned().chain(now).collect()
+    }
+}
+
+/// What a live stage holds of this field, the name included.
+fn value_of(live: &Live, field: &Field) -> Option<Value> {
+    if field.api == NAME.api {
+        return Some(Value::from(live.name.raw()));
+    }
+    live.fields.get(field.api).cloned()
+}

@@ -1,0 +1,254 @@
+//! What is on record of a resource (its status, and the events to come), and what each step of a reconcile makes of it.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
+
+use super::{live::Live, note::Note};
+use crate::{
+    api::{BoundFlow, Change, SentSecret, StageIdentity, StageStatus},
+    authentik::{Remote, Shown},
+};
+
+/// Something that a reconcile has found or done.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// The resource now stands for a stage on another server.
+    Moved,
+    /// The recorded stage is gone from authentik.
+    Vanished,
+    /// The stage was created; with what was sent of its secrets. Without an answer of its own (a creation that was
+    /// recognised later) nothing is known to have been sent.
+    Created(Arc<Live>, Vec<SentSecret>),
+    /// A stage that was there already was taken over.
+    Adopted(Arc<Live>),
+    /// A stage that was there already is left to others.
+    NotAdopted,
+    /// The stage is this one, as only an observer sees it.
+    Observed(Arc<Live>),
+    /// These fields of the spec were written.
+    Patched {
+        /// The stage as authentik answered.
+        live: Arc<Live>,
+        /// The names of the fields in the spec, sorted.
+        fields: Vec<String>,
+        /// Whether a field was among them that authentik shows.
+        readable: bool,
+        /// What was sent of the secrets.
+        sent: Vec<SentSecret>,
+    },
+    /// The stage was bound to flows, moved in them or taken out of them.
+    Bound,
+    /// The stage was deleted in authentik.
+    Deleted(StageIdentity),
+    /// The stage was left in authentik when its resource was deleted.
+    Orphaned(StageIdentity),
+}
+
+/// What is on record of a resource.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The status as it was when the reconcile began.
+    pub before: StageStatus,
+    /// The status as it is to be.
+    pub status: StageStatus,
+    /// The events to publish.
+    pub notes: Vec<Note>,
+    /// The URL of the server; empty until it is known.
+    pub server: String,
+    /// Whether the spec says in which flows the stage stands.
+    pub manages_bindings: bool,
+    /// Whether only authentik can have changed since the resource was last in sync.
+    pub was_in_sync: bool,
+    /// The names of all fields that the spec sets, sorted.
+    pub spec_fields: Vec<String>,
+    /// Makes a server's text fit to be shown.
+    pub show: Show,
+}
+
+/// Makes a server's text fit to be shown.
+#[derive(Clone)]
+pub struct Show(pub Arc<dyn Fn(&Remote) -> Shown + Send + Sync>);
+
+impl std::fmt::Debug for Show {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Show")
+    }
+}
+
+impl Record {
+    /// The stage that the resource created or took over on its server.
+    #[must_use]
+    pub fn managed(&self) -> Option<&StageIdentity> {
+        let stage = self.status.stage.as_ref();
+        stage.filter(|stage| stage.managed && stage.server == self.server)
+    }
+
+    /// Notes a fact, at this time.
+    pub fn note(&mut self, fact: Fact, now: Timestamp) {
+        match fact {
+            Fact::Moved => self.moved(),
+            Fact::Vanished => {
+                self.status.stage = None;
+                self.status.secrets.clear();
+            }
+            Fact::Created(live, sent) => self.created(&live, sent, now),
+            Fact::Adopted(live) => self.adopted(&live, now),
+            Fact::NotAdopted => self.status.stage = None,
+            Fact::Observed(live) => {
+                let managed = self.managed().is_some_and(|stage| stage.uuid == live.uuid);
+                self.identify(&live, managed);
+            }
+            Fact::Patched {
+                live,
+                fields,
+                readable,
+                sent,
+            } => {
+                self.record_sent(sent);
+                self.identify(&live, true);
+                self.changed_fields(fields, readable, now);
+            }
+            Fact::Bound => self.changed_fields(vec!["flows".to_owned()], true, now),
+            Fact::Deleted(stage) => self.tell("Deleted", "deleted", &stage),
+            Fact::Orphaned(stage) => self.tell("Orphaned", "left", &stage),
+        }
+    }
+
+    fn tell(&mut self, reason: &'static str, what: &str, stage: &StageIdentity) {
+        let text = format!(
+            "{what} stage {:?} ({}) on {}",
+            stage.name, stage.uuid, stage.server
+        );
+        self.notes.push(Note::normal(reason, text));
+    }
+
+    fn moved(&mut self) {
+        let Some(old) = self.status.stage.take() else {
+            return;
+        };
+        self.status.secrets.clear();
+        self.status.drift.clear();
+        if old.managed {
+            let text = format!(
+                "left stage {:?} ({}) on {}, for the resource now stands for one on {}",
+                old.name, old.uuid, old.server, self.server
+            );
+            self.notes.push(Note::normal("Orphaned", text));
+        }
+    }
+
+    fn created(&mut self, live: &Live, sent: Vec<SentSecret>, now: Timestamp) {
+        let again = self
+            .before
+            .stage
+            .as_ref()
+            .is_some_and(|stage| stage.managed && stage.server == self.server);
+        self.identify(live, true);
+        self.status.secrets.clear();
+        self.record_sent(sent);
+        self.changed("Created", self.spec_fields.clone(), now);
+        let what = if again {
+            "created again, for it was gone,"
+        } else {
+            "created"
+        };
+        self.tell_of(live, "Created", what);
+    }
+
+    fn adopted(&mut self, live: &Live, now: Timestamp) {
+        self.status.secrets.clear();
+        self.identify(live, true);
+        self.changed("Adopted", Vec::new(), now);
+        self.tell_of(live, "Adopted", "took over");
+    }
+
+    fn tell_of(&mut self, live: &Live, reason: &'static str, what: &str) {
+        let text = format!(
+            "{what} stage {:?} ({}) on {}",
+            self.shown(&live.name),
+            live.uuid,
+            self.server
+        );
+        self.notes.push(Note::normal(reason, text));
+    }
+
+    fn shown(&self, text: &Remote) -> String {
+        (self.show.0)(text).into_string()
+    }
+
+    /// Records which stage the resource stands for.
+    pub fn identify(&mut self, live: &Live, managed: bool) {
+        let known = self.status.stage.take();
+        let known = known.filter(|stage| self.manages_bindings && stage.uuid == live.uuid);
+        let (flows, bindings) = match known {
+            Some(known) => (known.flows, known.bindings),
+            None => (self.flows_of(live), Vec::new()),
+        };
+        self.status.stage = Some(StageIdentity {
+            uuid: live.uuid,
+            name: self.shown(&live.name),
+            server: self.server.clone(),
+            managed,
+            flows,
+            bindings,
+        });
+    }
+
+    fn flows_of(&self, live: &Live) -> Vec<String> {
+        let mut flows: Vec<_> = live
+            .flows
+            .iter()
+            .map(|flow| self.shown(&flow.slug))
+            .collect();
+        flows.sort_unstable();
+        flows.dedup();
+        flows
+    }
+
+    /// Records where the stage stands in flows.
+    pub fn identify_bindings(&mut self, mut bound: Vec<BoundFlow>) {
+        bound.sort_unstable();
+        if let Some(stage) = &mut self.status.stage {
+            stage.flows = bound.iter().map(|bound| bound.flow.clone()).collect();
+            stage.flows.dedup();
+            stage.bindings = bound;
+        }
+    }
+
+    fn record_sent(&mut self, sent: Vec<SentSecret>) {
+        let secrets = &mut self.status.secrets;
+        secrets.retain(|old| sent.iter().all(|new| new.field != old.field));
+        secrets.extend(sent);
+        secrets.sort_unstable_by(|one, other| one.field.cmp(&other.field));
+    }
+
+    /// Notes a change of these fields, by whatever request. What is written while a stage is created or taken over
+    /// is part of that.
+    fn changed_fields(&mut self, fields: Vec<String>, readable: bool, now: Timestamp) {
+        let drift = readable && self.was_in_sync;
+        let reason = if drift { "DriftCorrected" } else { "Updated" };
+        let text = format!("changed {}", fields.join(", "));
+        self.notes.push(Note::normal(reason, text));
+        let before = self.before.last_change.as_ref();
+        let earlier = self
+            .status
+            .last_change
+            .take_if(|change| Some(&*change) != before);
+        match earlier {
+            Some(earlier) => {
+                let all: BTreeSet<_> = earlier.fields.into_iter().chain(fields).collect();
+                self.changed(&earlier.reason, all.into_iter().collect(), now);
+            }
+            None => self.changed(reason, fields, now),
+        }
+    }
+
+    fn changed(&mut self, reason: &str, fields: Vec<String>, now: Timestamp) {
+        self.status.last_change = Some(Change {
+            time: Time(now),
+            reason: reason.to_owned(),
+            fields,
+        });
+    }
+}

@@ -1,0 +1,190 @@
+//! A release: installed, upgraded and removed with a real Helm.
+
+use std::{fs, net::TcpListener, path::PathBuf, process::Stdio};
+
+use devkit::kubernetes::{self, Kubernetes, User, helm_command};
+use serde_json::{Value, json};
+
+use crate::rendering::{
+    NAME, NAMESPACE, RELEASE, chart, connection, list, namespace, objects, only, succeed,
+};
+
+/// A release on a Kubernetes of its own.
+struct Release(Kubernetes);
+
+impl Release {
+    async fn new() -> Self {
+        let options = kubernetes::Options {
+            controller_manager: false,
+        };
+        Self(Kubernetes::start(options).await.expect("Kubernetes starts"))
+    }
+
+    fn helm(&self, args: &[&str], values: &Value) -> String {
+        let mut command = helm_command(args);
+        command
+            .args(["--namespace", NAMESPACE])
+            .env("KUBECONFIG", self.0.kubeconfig(User::Admin));
+        if ["install", "upgrade"].contains(&args[0]) {
+            command.arg(RELEASE).arg(chart()).args(["--values", "-"]);
+        }
+        succeed(&mut command, &values.to_string())
+    }
+
+    /// What `kubectl get` tells of these, in the release's namespace or in none.
+    fn get(&self, what: &[&str]) -> String {
+        let mut command =
+            self.0
+                .kubectl_command(["get", "--ignore-not-found", "--namespace", NAMESPACE]);
+        succeed(command.args(what), "")
+    }
+
+    /// A kubeconfig file of the release's ServiceAccount.
+    fn kubeconfig(&self) -> PathBuf {
+        let mut token = self
+            .0
+            .kubectl_command(["create", "token", NAME, "--namespace", NAMESPACE]);
+        let token = succeed(&mut token, "");
+        let admin = self.0.kubeconfig(User::Admin);
+        let text = fs::read_to_string(&admin).expect("it can be read");
+        let mut config: Value = serde_saphyr::from_str(&text).expect("it is YAML");
+        config["users"][0]["user"] = json!({"token": token});
+        let path = admin.with_file_name("release.kubeconfig");
+        fs::write(&path, config.to_string()).expect("it can be written");
+        path
+    }
+
+    /// The program, run as the Deployment says.
+    fn program(&self, values: &Value) -> tokio::process::Child {
+        let deployment = only(&objects(values), "Deployment");
+        let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+        let texts = |list: &Value| -> Vec<String> {
+            serde_json::from_value(list.clone()).expect("a list of texts")
+        };
+        let program = env!("CARGO_BIN_EXE_authentik-stage-operator");
+        let mut command = tokio::process::Command::new(program);
+        command.args(texts(&container["args"])).env_clear();
+        for variable in container["env"].as_array().expect("a list") {
+            let name = variable["name"].as_str().expect("a name");
+            // Where there is no value, Kubernetes takes it from the pod.
+            let of_pod = if name == "POD_NAMESPACE" {
+                NAMESPACE
+            } else {
+                "pod"
+            };
+            command.env(name, variable["value"].as_str().unwrap_or(of_pod));
+        }
+        command
+            .env("KUBECONFIG", self.kubeconfig())
+            .kill_on_drop(true);
+        command
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("the program starts")
+    }
+
+    fn connection_url(&self) -> String {
+        self.get(&[
+            "clusterauthentikconnections",
+            "company",
+            "--output=jsonpath={.spec.url}",
+        ])
+    }
+}
+
+#[tokio::test]
+async fn a_release_is_installed_upgraded_removed_and_installed_again() {
+    let release = Release::new().await;
+    let mut values = json!({"connection": connection()});
+    let notes = release.helm(&["install", "--create-namespace"], &values);
+    assert!(
+        notes.contains("kubectl get clusterauthentikconnection company"),
+        "{notes}"
+    );
+    assert_eq!(
+        release.connection_url(),
+        "https://authentik.example.com/sso"
+    );
+    let uid = [
+        "clusterauthentikconnections",
+        "company",
+        "--output=jsonpath={.metadata.uid}",
+    ];
+    let made = release.get(&uid);
+
+    for url in ["https://new.example.com", "https://newer.example.com"] {
+        values["connection"]["url"] = json!(url);
+        release.helm(&["upgrade"], &values);
+        assert_eq!(release.connection_url(), url);
+    }
+    assert_eq!(
+        release.get(&uid),
+        made,
+        "the connection is changed, not made anew"
+    );
+
+    release.helm(&["uninstall", RELEASE], &values);
+    assert_eq!(
+        release.get(&[
+            "deployments,services,roles,serviceaccounts",
+            "--selector=app.kubernetes.io/instance"
+        ]),
+        ""
+    );
+    assert_eq!(
+        release.get(&[
+            "clusterroles,clusterrolebindings",
+            "--selector=app.kubernetes.io/instance"
+        ]),
+        ""
+    );
+    assert_eq!(
+        release.get(&uid),
+        made,
+        "connections stay, and the CRDs with them"
+    );
+
+    release.helm(&["install"], &values);
+    assert_eq!(release.get(&uid), made);
+    assert!(release.get(&["deployment", NAME]).contains(NAME));
+}
+
+#[tokio::test]
+async fn the_program_works_with_the_settings_and_rights_of_the_chart() {
+    let release = Release::new().await;
+    let namespaces = ["authentik", "team-a"].map(|name| namespace(name, &json!({})));
+    let mut create = release.0.kubectl_command(["create", "-f", "-"]);
+    succeed(&mut create, &list(&namespaces));
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = free.local_addr().expect("it has an address");
+    drop(free);
+    let values = json!({
+        "connection": connection(), "watchNamespaces": ["team-a"], "secrets": {"watch": false},
+        "listenAddress": "127.0.0.1", "metrics": {"port": address.port()},
+    });
+    release.helm(&["install", "--create-namespace"], &values);
+    let _program = release.program(&values);
+    // It was elected, has seen all there is, may look for the Secret and may write the status.
+    let said = "--for=jsonpath={.status.conditions[?(@.type==\"Ready\")].reason}=SecretNotFound";
+    let wait = [
+        "wait",
+        said,
+        "--timeout=60s",
+        "clusterauthentikconnection",
+        "company",
+    ];
+    succeed(&mut release.0.kubectl_command(wait), "");
+    let event = [
+        "wait",
+        "--for=create",
+        "--timeout=60s",
+        "--namespace=default",
+        "events",
+    ];
+    let of_it = "--field-selector=involvedObject.kind=ClusterAuthentikConnection";
+    succeed(release.0.kubectl_command(event).arg(of_it), "");
+    let path = format!("http://{address}/readyz");
+    let ready = reqwest::get(path).await.expect("health is served");
+    assert_eq!(ready.status(), 200);
+    assert!(release.get(&["lease", NAME]).contains(NAME));
+}
