@@ -167,29 +167,32 @@ async fn whatever_servers_answer_the_operator_stays_small_and_goes_on() {
     .await;
 }
 
+// What the operator says is searched for the token in every test.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_echoes_the_token_shows_it_nowhere() {
-    // What the operator says is searched for the token in every test.
     test(async |test| {
-        let echo = Hostile::builder().on(Requests::All, Manner::EchoToken);
-        let echo = echo.launch().await;
+        let on = |requests| Hostile::builder().on(requests, Manner::EchoToken);
+        let probe = on(Requests::Probe).launch().await;
+        let echo = on(Requests::NoProbe).launch().await;
         test.secret("authentik", json!({"token": test.canary("token")}))
             .await;
+        let stages = apply(test, "probe", &probe.url()).await;
+        judged(test, "probe", &stages, false).await;
         let mut stages = apply(test, "echo", &echo.url()).await;
-        let held = json!({
+        let echoed = json!({
             "name": ECHOED, "connectionRef": {"name": "echo"}, "adoptionPolicy": "Always",
-            "deletionPolicy": "Delete", "deviceClasses": ["totp"],
+            "deletionPolicy": "Delete",
         });
-        for (name, policy) in [("observed", "Observe"), ("enforced", "Enforce")] {
-            let policy = json!({"managementPolicy": policy});
-            test.apply(VALIDATE, name, with(held.clone(), policy)).await;
-            stages.push(name.to_owned());
-        }
+        let observed = json!({"managementPolicy": "Observe", "notConfiguredAction": "skip"});
+        test.apply(VALIDATE, "held", echoed.clone()).await;
+        test.in_sync(VALIDATE, "held").await;
+        let observed = with(echoed, observed);
+        test.apply(VALIDATE, "observed", observed).await;
+        stages.push("observed".to_owned());
         judged(test, "echo", &stages, true).await;
         assert!(echo.asked(Requests::Writes, 1, PATIENCE).await);
-        test.delete(VALIDATE, "enforced").await;
-        test.request_reconcile(CONNECTION, "echo", "now").await;
-        assert!(echo.asked(Requests::Probe, 2, PATIENCE).await);
+        test.delete(VALIDATE, "held").await;
+        test.reason(VALIDATE, "held", "DeletionBlocked").await;
     })
     .await;
 }

@@ -27,6 +27,7 @@ mod lifecycle;
 mod lost;
 mod names;
 mod namesakes;
+mod moving;
 mod observe_suspend;
 mod outage;
 mod owners;
