@@ -148,8 +148,10 @@ async fn of_two_that_come_at_once_under_two_addresses_one_gets_the_stage() {
         assert_eq!(reasons, ["InSync", "NameConflict"]);
         let stage = test.authentik.stage("validate", &test.name("mfa")).await;
         let stage = stage.expect("one of them has made it");
+        // Both may try to make it; authentik lets one.
         let about = written_about(test, text(&stage["pk"]));
-        assert_eq!(about.len(), 1, "{about:?}");
+        assert!(about.len() <= 2, "{about:?}");
+        assert!(about.iter().all(|(method, _)| method == "POST"));
     })
     .await;
 }

@@ -255,14 +255,14 @@ async fn a_deleted_connection_stays_usable_and_says_what_it_waits_for() {
         let waits_for = |names: &[&str]| {
             let names: Vec<_> = names
                 .iter()
-                .map(|name| format!("{VALIDATE} {name}"))
+                .map(|name| format!("{VALIDATE} {}/{name}", test.namespace))
                 .collect();
             move |object: Option<&DynamicObject>| {
                 let Some(object) = object else { return false };
                 let told = object.data["status"]["conditions"].to_string();
                 names.iter().all(|name| told.contains(name))
-                    && !told.contains("left")
-                    && (names.len() == 2 || !told.contains(&format!("{VALIDATE} one")))
+                    && !told.contains("/left")
+                    && (names.len() == 2 || !told.contains("/one"))
             }
         };
         test.until(CONNECTION, "default", "waiting", waits_for(&["one", "two"]))
