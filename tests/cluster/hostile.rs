@@ -63,7 +63,7 @@ fn servers() -> Vec<Bad> {
         bad("middling", 12, NoProbe, Numbers(MIDDLING)),
         bad("writes", 4, Writes, Numbers(BIG)),
         bad("half", 4, Lists, Half(BIG)),
-        bad("half-middling", 12, Lists, Half(MIDDLING)),
+        bad("half-middling", 4, Lists, Half(MIDDLING)),
         bad("name", 4, Lists, rows(Row::Named(2 << 20), 1, false)),
         bad("names", 2, Lists, rows(Row::Named(2 << 20), 9, false)),
         bad("arrays", 2, Lists, rows(Row::Arrays(200_000), 4, false)),
