@@ -105,6 +105,8 @@ struct Task {
     told: Option<Told>,
     /// The version of the object whose finalizers were written last.
     held: Option<u64>,
+    /// The newest version of the object that is known: shown by the watch, or made by our own writes.
+    newest: Option<u64>,
     /// The status that was written last, and the version of that write.
     written: Option<(u64, ConnectionStatus)>,
     /// What the connection fails for, since when, and whether it was warned of.
@@ -124,6 +126,7 @@ impl Task {
             has_listed: false,
             told: None,
             held: None,
+            newest: None,
             written: None,
             failing: None,
         }
@@ -145,6 +148,7 @@ impl Task {
 
     /// Brings everything up to date. Returns when that is next due by itself.
     async fn look(&mut self, declared: &Declared) -> Instant {
+        self.newest = self.newest.max(declared.version);
         let waits_for = self.hold(declared).await;
         let was_down = self.is_down();
         let result = self.visit(declared).await;
@@ -197,7 +201,10 @@ impl Task {
                 .set_finalizers(&declared.target, &finalizers)
                 .await
             {
-                Ok(()) => self.held = declared.version,
+                Ok(version) => {
+                    self.held = declared.version;
+                    self.newest = self.newest.max(version);
+                }
                 Err(failure) if !failure.reason.is_reported() => {}
                 Err(failure) => {
                     let message = failure.message;
@@ -407,14 +414,12 @@ impl Task {
         let new = status::conclude(old, declared.generation, seen);
         let (was, is) = (status::failed(old), status::failed(&new));
         if new != *old {
-            let written = self
-                .shared
-                .kubernetes
-                .apply_status(&declared.target, &new)
-                .await;
+            let target = declared.target.clone().at(self.newest);
+            let written = self.shared.kubernetes.apply_status(&target, &new).await;
             match written {
                 Ok(version) => {
-                    let version = version.and_then(|version| version.parse().ok());
+                    let version: Option<u64> = version.and_then(|version| version.parse().ok());
+                    self.newest = self.newest.max(version);
                     self.written = version.map(|version| (version, new));
                 }
                 Err(failure) => {

@@ -153,9 +153,10 @@ async fn remove<K: StageKind>(
 async fn release<K: StageKind>(ctx: &Context, subject: &Subject<K>) -> Steps<()> {
     let mut finalizers = subject.resource.finalizers().to_vec();
     finalizers.retain(|finalizer| finalizer != FINALIZER);
-    let target = subject.target();
+    let target = subject.target(ctx);
     let kubernetes = &ctx.shared.kubernetes;
-    Ok(kubernetes.set_finalizers(&target, &finalizers).await?)
+    kubernetes.set_finalizers(&target, &finalizers).await?;
+    Ok(())
 }
 
 /// Refuses when anything uses the stage: a flow, a user's device, or a validate stage that enrols through it. The bindings

@@ -179,7 +179,7 @@ async fn write_status<K: StageKind>(
     let shared = &ctx.shared;
     let written = shared
         .kubernetes
-        .apply_status(&subject.target(), status)
+        .apply_status(&subject.target(ctx), status)
         .await;
     let version = match &written {
         Ok(None) => return Ok(()),
@@ -224,7 +224,7 @@ pub(super) async fn publish<K: StageKind>(
     subject: &Subject<K>,
     record: &mut Record,
 ) {
-    let about = subject.target().reference();
+    let about = subject.target(ctx).reference();
     for note in record.notes.drain(..) {
         tracing::info!(resource = %subject.id, reason = note.reason, "{}", note.text);
         ctx.shared.events.publish(&about, note).await;
