@@ -19,8 +19,9 @@ use crate::{
 
 const CONNECTION: &str = "AuthentikConnection";
 
-/// The most memory that the operator may ever have.
-const MOST: usize = 96 << 20;
+/// The most memory that bad servers may cost: with what a release build has beside a healthy one (24 MiB), 96 MiB. What
+/// the present build has by itself depends on how it was compiled.
+const MOST: usize = 72 << 20;
 
 /// A big answer.
 const BIG: usize = 28 << 20;
@@ -135,14 +136,14 @@ async fn suffer(test: &Test, bad: Bad) -> Hostile {
     server
 }
 
-/// Ends when the program has had more memory than it may have.
-async fn too_much_memory(program: &Program) -> usize {
+/// Ends when the program has had more memory than it may have; returns how much more than at first.
+async fn too_much_memory(program: &Program, first: usize) -> usize {
     let mut often = tokio::time::interval(Duration::from_millis(50));
     loop {
         often.tick().await;
-        let peak = program.peak_memory();
-        if peak > MOST {
-            return peak;
+        let more = program.peak_memory() - first;
+        if more > MOST {
+            return more;
         }
     }
 }
@@ -153,15 +154,18 @@ async fn whatever_servers_answer_the_operator_stays_small_and_goes_on() {
         test.take_operator().await.stop().await;
         let program = Program::start(test, &["--leader-election", "false"], &[]);
         test.connect_with(json!({"resyncInterval": "1s"})).await;
+        test.validate("first", json!({})).await;
+        test.in_sync(VALIDATE, "first").await;
+        let first = program.peak_memory();
         let servers = join_all(servers().into_iter().map(|bad| suffer(test, bad)));
         let _servers = tokio::select! {
-            peak = too_much_memory(&program) => panic!("{} MiB are too much", peak >> 20),
+            more = too_much_memory(&program, first) => panic!("{} MiB are too much", more >> 20),
             servers = servers => servers,
         };
         test.validate("healthy", json!({})).await;
         test.in_sync(VALIDATE, "healthy").await;
-        let peak = program.peak_memory();
-        assert!(peak <= MOST, "{} MiB are too much", peak >> 20);
+        let more = program.peak_memory() - first;
+        assert!(more <= MOST, "{} MiB are too much", more >> 20);
         program.terminate().await;
     })
     .await;
