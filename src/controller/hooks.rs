@@ -10,12 +10,11 @@ use kube::{
 };
 
 use super::{
-    Stop,
     connection::{Connection, Declared, key},
     context::Context,
     keys::{ConnectionKey, Dependency, kind_name},
     resource::{dependencies, reconcile, refuse, unreadable},
-    watch::{Hooks, Watchable, control, follow},
+    watch::{Hooks, Stop, Watchable, control, follow},
 };
 use crate::{
     api::{AuthentikConnection, ClusterAuthentikConnection},

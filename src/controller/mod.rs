@@ -33,14 +33,10 @@ mod watch;
 
 use std::{future::Future, sync::Arc};
 
-use futures::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, Shared as SharedFuture},
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use kube::Client;
 
-use self::{context::Context, hooks::Tasks, secrets::Watched, shared::Shared};
+use self::{context::Context, hooks::Tasks, secrets::Watched, shared::Shared, watch::Stop};
 use crate::{
     ops::{leader::Leadership, metrics},
     stages::{ForEachKind, StageKind, for_each_kind},
@@ -58,8 +54,6 @@ pub struct Options {
     /// The URL prefixes that connections may lead to; none: all.
     pub allowed_servers: Vec<String>,
 }
-
-type Stop = SharedFuture<BoxFuture<'static, ()>>;
 
 /// The controller.
 pub struct Controller {

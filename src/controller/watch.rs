@@ -1,12 +1,13 @@
 //! The watches: one a kind and namespace, each feeding what it sees to the context and, for the kinds that are reconciled,
 //! to a queue of its own.
 
-use std::{
-    collections::HashSet, convert::Infallible, fmt::Debug, future::Future, sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, convert::Infallible, fmt::Debug, sync::Arc, time::Duration};
 
-use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, Shared},
+    stream,
+};
 use kube::{
     Api, Resource, ResourceExt,
     runtime::{
@@ -26,6 +27,9 @@ use crate::{ops::traces, plan::due};
 
 /// How many failures a reconcile that panicked counts for.
 const PANIC: u32 = 6;
+
+/// Ends what runs.
+pub type Stop = Shared<BoxFuture<'static, ()>>;
 
 /// What a watch does with what it sees.
 pub struct Hooks<T> {
@@ -185,7 +189,7 @@ pub async fn follow<T: Watchable>(
     api: Api<T>,
     hooks: Hooks<T>,
     namespace: Option<String>,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: Stop,
 ) {
     let mut tracker = Tracker::new(ctx, hooks, namespace);
     let mut events = std::pin::pin!(watch(api).take_until(stop));
@@ -205,7 +209,7 @@ pub async fn control<T: Watchable>(
     namespace: Option<String>,
     triggers: mpsc::UnboundedReceiver<Key>,
     reconcile: Reconcile<T>,
-    stop: impl Future<Output = ()> + Clone + Send + 'static,
+    stop: Stop,
 ) {
     // Until this watch has shown what there is the runtime would wait for its store, however long.
     let (synced, early) = (ctx.clone(), stop.clone());

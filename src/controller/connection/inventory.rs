@@ -135,12 +135,13 @@ impl Weigh for DeviceType {
 }
 
 type Reading<'a, T> = BoxFuture<'a, Result<Rows<T>, Error>>;
+type Getting<'a, T> = BoxFuture<'a, Result<Option<T>, Error>>;
 
 /// How a list is read, and how one of its rows is.
 #[derive(Debug)]
 pub struct Source<T> {
     read: for<'a> fn(&'a List<T>, &'a Client, &'a Memory) -> Reading<'a, T>,
-    get: for<'a> fn(&'a Client, Uuid) -> BoxFuture<'a, Result<Option<T>, Error>>,
+    get: for<'a> fn(&'a Client, Uuid) -> Getting<'a, T>,
 }
 
 /// Reads a list, and keeps what somebody has to do with.
@@ -178,7 +179,7 @@ fn get<'a, R, T>(
     collection: Collection,
     uuid: Uuid,
     row: fn(R) -> T,
-) -> BoxFuture<'a, Result<Option<T>, Error>>
+) -> Getting<'a, T>
 where
     R: DeserializeOwned + Send + 'a,
     T: 'a,
@@ -190,7 +191,7 @@ where
 }
 
 /// A flow's page is found by its slug, so its UUID is a filter.
-fn get_flow(client: &Client, uuid: Uuid) -> BoxFuture<'_, Result<Option<Flow>, Error>> {
+fn get_flow(client: &Client, uuid: Uuid) -> Getting<'_, Flow> {
     Box::pin(async move {
         let filter = uuid.to_string();
         let filter = [("flow_uuid", filter.as_str())];
@@ -252,10 +253,13 @@ const BINDINGS: Source<Binding> = Source {
     get: |client, uuid| get(client, Collection::BINDINGS, uuid, |row: Binding| row),
 };
 
+/// The list of one kind's stages, and how it is read.
+type Kind = (Arc<List<Live>>, Arc<Source<Live>>);
+
 /// All lists of one server.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    kinds: Mutex<BTreeMap<&'static str, (Arc<List<Live>>, Arc<Source<Live>>)>>,
+    kinds: Mutex<BTreeMap<&'static str, Kind>>,
     /// Stages of every kind that specs refer to.
     pub stages: List<AnyStage>,
     /// Flows that specs refer to.

@@ -7,8 +7,10 @@
 //! inventory   all lists of one server
 //! health      what requests have shown of a server and of its token
 //! server      a server, as reconciles see it
+//! handle      one connection, as its task and everybody else see it
 //! client      from a connection's settings to a client
 //! status      what a connection's status says
+//! object      what its task writes of a connection's object
 //! task        the task
 //! registry    all connections, and which one a resource uses
 //! apart       whether two URLs lead to one server
@@ -17,9 +19,11 @@
 mod apart;
 mod client;
 mod declared;
+mod handle;
 mod health;
 mod inventory;
 mod list;
+mod object;
 mod registry;
 mod server;
 mod status;

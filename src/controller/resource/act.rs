@@ -8,8 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::{
-    Steps, bindings,
+    bindings,
     observe::{Sight, get, holder, look_up, note, note_gone, settle},
+    stop::Steps,
     subject::Subject,
 };
 use crate::{

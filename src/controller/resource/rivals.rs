@@ -68,7 +68,7 @@ fn rival(
     let could_manage = is_here
         && standing.name == name
         && ctx.registry.working(&id.namespace, reference).is_some();
-    (manages || has_name || could_manage).then(|| Rival {
+    (manages || has_name || could_manage).then_some(Rival {
         claim: Claim {
             id,
             created: standing.created,
