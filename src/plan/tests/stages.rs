@@ -2,10 +2,13 @@
 //! difference leaves none.
 
 use proptest::{collection::vec, prelude::*, sample::select};
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 
-use super::{compare::equal, *};
-use crate::stages::{AuthenticatorValidateStage, Compare, DuoStage, Wanted};
+use crate::plan::{compare::equal, *};
+use crate::stages::{
+    AuthenticatorValidateStage, Compare, DuoStage, Fields, NAME, StageKind, Wanted,
+};
+use uuid::Uuid;
 
 /// What a spec wants when it is clear without a server what its references stand for; secrets left out.
 /// `no_text` is how the server writes text that is absent.
