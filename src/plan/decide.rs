@@ -303,7 +303,6 @@ fn unsupported(seen: &Situation<'_>, diff: &Diff) -> Result<(), Failure> {
         })
         .collect();
     fields.sort_unstable();
-    fields.dedup();
     Err(Failure::new(
         Reason::FieldUnsupported,
         format!(
