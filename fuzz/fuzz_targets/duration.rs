@@ -1,7 +1,7 @@
 //! Durations: no text makes reading them panic, and what is sent in place of a text means the same as it.
 #![no_main]
 
-use authentik_stage_operator::plan::duration::{microseconds, understood};
+use authentik_stage_operator::authentik::duration::{microseconds, understood};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {

@@ -15,6 +15,7 @@ use super::SecretKey;
 /// How often authentik is listed where the connection does not say.
 pub const DEFAULT_RESYNC: StdDuration = StdDuration::from_secs(300);
 const DEFAULT_TIMEOUT: StdDuration = StdDuration::from_secs(30);
+const LONGEST_TIMEOUT: StdDuration = StdDuration::from_secs(60);
 const DEFAULT_CONCURRENCY: u16 = 4;
 
 fn url_form() -> Rule {
@@ -25,13 +26,13 @@ fn url_form() -> Rule {
     .message("url is not the address of an authentik server; write http:// or https://, a host and, if need be, a path, without user, query or fragment")
 }
 
-fn go_duration(field: &str, example: &str) -> Rule {
-    Rule::new(
-        "self.matches('^([0-9]{1,9}([.][0-9]{1,9})?(ms|s|m|h))+$') && duration(self) >= duration('1s') \
-         && duration(self) <= duration('24h')",
-    )
+fn go_duration(field: &str, longest: &str, example: &str) -> Rule {
+    Rule::new(format!(
+        "self.matches('^([0-9]{{1,9}}([.][0-9]{{1,9}})?(ms|s|m|h))+$') && duration(self) >= duration('1s') \
+         && duration(self) <= duration('{longest}')",
+    ))
     .message(Message::Message(format!(
-        "{field} is not a duration from 1s to 24h; write for example {example}"
+        "{field} is not a duration from 1s to {longest}; write for example {example}"
     )))
 }
 
@@ -51,12 +52,12 @@ pub struct ConnectionSettings {
     /// How often authentik is listed to find drift. Omitted: 5m.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
-    #[x_kube(validation = go_duration("resyncInterval", "5m"))]
+    #[x_kube(validation = go_duration("resyncInterval", "24h", "5m"))]
     pub resync_interval: Option<Duration>,
-    /// How long a request may take. Omitted: 30s.
+    /// How long a request may take, at most 60s. Omitted: 30s.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
-    #[x_kube(validation = go_duration("timeout", "30s"))]
+    #[x_kube(validation = go_duration("timeout", "60s", "30s"))]
     pub timeout: Option<Duration>,
     /// The most requests a second. Omitted: no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,7 +79,9 @@ impl ConnectionSettings {
     /// How long a request may take.
     #[must_use]
     pub fn timeout(&self) -> StdDuration {
-        self.timeout.map_or(DEFAULT_TIMEOUT, Into::into)
+        // An older CRD let longer ones pass.
+        let timeout: StdDuration = self.timeout.map_or(DEFAULT_TIMEOUT, Into::into);
+        timeout.min(LONGEST_TIMEOUT)
     }
 
     /// How many requests may be under way at one time.

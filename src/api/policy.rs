@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ConnectionReference, FlowBinding,
-    schema::{not_blank, null_is_empty},
+    schema::{no_control_characters, not_blank, null_is_empty},
 };
 
 /// Whether the operator writes to authentik. `Enforce` (when omitted): it writes whatever differs. `Observe`:
@@ -63,8 +63,8 @@ pub struct StageCommon {
     /// The stage's name in authentik, unique there across stages of all kinds. Omitted: the name of this
     /// resource. Changing it renames the stage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 512), pattern(r"^[^\x00]*$"))]
-    #[x_kube(validation = not_blank("name"))]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = not_blank("name"), validation = no_control_characters("name"))]
     pub name: Option<String>,
     /// Whether the operator writes to authentik.
     #[serde(default, skip_serializing_if = "Option::is_none")]

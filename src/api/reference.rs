@@ -9,7 +9,7 @@ use kube::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::schema::not_blank;
+use super::schema::{no_control_characters, not_blank};
 
 /// The spellings of a UUID that authentik takes: with or without dashes, any letter case.
 pub const UUID_PATTERN: &str = r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$";
@@ -83,7 +83,7 @@ pub struct StageReference {
     /// The stage's name in authentik.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 512))]
-    #[x_kube(validation = not_blank("name"))]
+    #[x_kube(validation = not_blank("name"), validation = no_control_characters("name"))]
     pub name: Option<String>,
     /// The stage's UUID in authentik.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -144,7 +144,7 @@ pub struct DeviceTypeReference {
     /// The device type's description in authentik, such as `YubiKey 5 Series with NFC`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 256))]
-    #[x_kube(validation = not_blank("description"))]
+    #[x_kube(validation = not_blank("description"), validation = no_control_characters("description"))]
     pub description: Option<String>,
 }
 

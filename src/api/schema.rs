@@ -87,6 +87,14 @@ pub fn not_blank(field: &str) -> Rule {
     )))
 }
 
+/// A rule that refuses text with control characters, some of which authentik strips and none of which can be shown.
+#[must_use]
+pub fn no_control_characters(field: &str) -> Rule {
+    Rule::new("!self.matches('\\\\p{Cc}')").message(Message::Message(format!(
+        "{field} holds a control character, such as a tab or the end of a line; write it on one line, without"
+    )))
+}
+
 /// A rule that refuses a list with duplicates.
 #[must_use]
 pub fn no_duplicates(field: &str) -> Rule {

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes of a [`Budget`] that nobody has chosen: four pages of the largest size.
-const DEFAULT_BYTES: u32 = 16 * 1024 * 1024;
+/// Bytes of a [`Budget`] that nobody has chosen: two pages of the largest size.
+const DEFAULT_BYTES: u32 = 8 * 1024 * 1024;
 
 /// The bytes of answers that may be in flight over all clients that share it. Whoever comes first is served first.
 ///

@@ -11,9 +11,12 @@ const UNITS: [(&str, f64); 7] = [
     ("microseconds", 1.0),
 ];
 
-/// The largest `timedelta` that Python takes is just under 1,000,000,000 days; beyond, authentik answers
-/// with an internal error.
-const LARGEST: f64 = 1_000_000_000.0 * 86_400_000_000.0;
+/// A day, in microseconds.
+const DAY: f64 = 86_400_000_000.0;
+/// Python's `timedelta` ends just short of 1,000,000,000 days and at -999,999,999; beyond, authentik answers with an
+/// internal error.
+const END: f64 = 1_000_000_000.0 * DAY;
+const BEGINNING: f64 = -999_999_999.0 * DAY;
 
 /// A pair that counts: which of the units, how many of it, and the text of both.
 type Pair<'a> = (usize, f64, &'a str);
@@ -62,7 +65,9 @@ pub fn microseconds(text: &str) -> Option<i128> {
         .filter_map(|(value, (_, microseconds))| Some((*value)? * microseconds))
         .reduce(|total, part| total + part)?;
     #[allow(clippy::cast_possible_truncation)] // bounded just above
-    (total.abs() < LARGEST).then(|| total.round() as i128)
+    (BEGINNING..END)
+        .contains(&total)
+        .then(|| total.round() as i128)
 }
 
 #[cfg(test)]
@@ -109,6 +114,8 @@ mod tests {
             "hours=1=2",
             "months=1",
             "days=99999999999",
+            "days=999999999;hours=24",
+            "days=-999999999;hours=-1",
             "hours=inf",
             "hours=nan",
         ] {

@@ -219,6 +219,9 @@ fn seen<K: StageKind>(ctx: &Context, resource: &K) {
         let reference = resource.common().connection_ref.as_ref();
         ctx.registry.poke(&namespace, reference);
     }
+    if let Some(left) = concerned.left {
+        ctx.registry.poke_one(&left);
+    }
 }
 
 fn seen_unreadable<K: StageKind>(ctx: &Context, meta: &ObjectMeta) {

@@ -49,6 +49,16 @@ impl Target {
         }
     }
 
+    /// The object at this version, which is newer than what the watch has shown.
+    #[must_use]
+    pub fn at(self, version: Option<u64>) -> Self {
+        let version = version.map(|version| version.to_string());
+        Self {
+            resource_version: version.or(self.resource_version),
+            ..self
+        }
+    }
+
     /// As an event refers to it.
     #[must_use]
     pub fn reference(&self) -> ObjectReference {
@@ -118,11 +128,11 @@ impl Kubernetes {
         Ok(self.api(target).get_opt(&target.name).await?)
     }
 
-    /// Writes the whole status. Returns the new resourceVersion, or nothing where the object is gone, or is another
-    /// one of the same name.
+    /// Writes the whole status. Returns the new resourceVersion, or nothing where the object is gone.
     ///
     /// # Errors
-    /// Those of the write.
+    /// `Stale` where the object has changed since, or is another one of the same name. Kubernetes looks at the
+    /// resourceVersion here and not at the uid (measured on 1.36).
     pub async fn apply_status(
         &self,
         target: &Target,
@@ -131,8 +141,7 @@ impl Kubernetes {
         let patch = json!({
             "apiVersion": target.resource.api_version,
             "kind": target.resource.kind,
-            // Kubernetes refuses the write (409) where the object of this name is another one.
-            "metadata": {"uid": target.uid},
+            "metadata": {"resourceVersion": target.resource_version},
             "status": status,
         });
         let params = PatchParams::apply(MANAGER).force();
@@ -145,7 +154,8 @@ impl Kubernetes {
     /// # Errors
     /// Those of the write.
     pub async fn merge_status(&self, target: &Target, status: Value) -> Result<(), Failure> {
-        let patch = json!({"metadata": {"uid": target.uid}, "status": status});
+        let version = &target.resource_version;
+        let patch = json!({"metadata": {"resourceVersion": version}, "status": status});
         let params = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
             ..PatchParams::default()
@@ -167,16 +177,14 @@ impl Kubernetes {
             .await
         {
             Ok(written) => Ok(Some(written.metadata.resource_version.unwrap_or_default())),
-            Err(WriteError::Kubernetes(kube::Error::Api(status)))
-                if matches!(status.code, 404 | 409) =>
-            {
-                Ok(None)
-            }
-            Err(error) => Err(error.into()),
+            Err(error) => match error.status() {
+                Some(404) => Ok(None),
+                _ => Err(error.into()),
+            },
         }
     }
 
-    /// Writes the finalizers. The resourceVersion guards those of others against a stale view.
+    /// Writes the finalizers. Returns the new resourceVersion. The old one guards those of others against a stale view.
     ///
     /// # Errors
     /// `Stale` where the object has changed since, or is gone.
@@ -184,7 +192,7 @@ impl Kubernetes {
         &self,
         target: &Target,
         finalizers: &[String],
-    ) -> Result<(), Failure> {
+    ) -> Result<Option<u64>, Failure> {
         let patch = json!({"metadata": {
             "finalizers": finalizers,
             "resourceVersion": target.resource_version,
@@ -195,18 +203,16 @@ impl Kubernetes {
         };
         let patch = Patch::Merge(patch);
         let api = self.api(target);
-        match self
-            .write(api.patch_metadata(&target.name, &params, &patch))
-            .await
-        {
-            Ok(_) => Ok(()),
-            // The watch is about to show what has changed.
-            Err(WriteError::Kubernetes(kube::Error::Api(status)))
-                if matches!(status.code, 404 | 409) =>
-            {
-                Err(Failure::new(Reason::Stale, status.message.clone()))
+        let written = self.write(api.patch_metadata(&target.name, &params, &patch));
+        match written.await {
+            Ok(written) => {
+                let version = written.metadata.resource_version;
+                Ok(version.and_then(|version| version.parse().ok()))
             }
-            Err(error) => Err(error.into()),
+            Err(error) => match error.status() {
+                Some(404) => Err(Failure::new(Reason::Stale, "the object is gone")),
+                _ => Err(error.into()),
+            },
         }
     }
 }
@@ -225,8 +231,22 @@ pub enum WriteError {
     Kubernetes(kube::Error),
 }
 
+impl WriteError {
+    /// The code of Kubernetes' answer.
+    fn status(&self) -> Option<u16> {
+        match self {
+            Self::Kubernetes(kube::Error::Api(status)) => Some(status.code),
+            _ => None,
+        }
+    }
+}
+
 impl From<WriteError> for Failure {
     fn from(error: WriteError) -> Self {
+        // The object has changed, or is another one of the same name: the watch is about to show it.
+        if matches!(error.status(), Some(409 | 422)) {
+            return Self::new(Reason::Stale, "the object has changed meanwhile");
+        }
         match error {
             WriteError::Closed => authentik::Error::Closed.into(),
             WriteError::TimedOut => {

@@ -97,12 +97,13 @@ pub enum Grace {
 }
 
 /// The warning that an outcome gives. `failing_for` is how long the resource has failed in just this way, `warned`
-/// whether it was warned of that already.
+/// whether it was warned of that already, `is_new` whether it has never been in sync.
 #[must_use]
 pub fn warning(
     status: &StageStatus,
     result: &Result<Outcome, Failure>,
     warned: bool,
+    is_new: bool,
     failing_for: Duration,
 ) -> Grace {
     let Some(ready) = status.condition(conditions::READY) else {
@@ -111,7 +112,10 @@ pub fn warning(
     let (reason, patient) = match result {
         Ok(Outcome::InSync) => return Grace::Nothing,
         Ok(Outcome::Drifted(_)) => ("Drifted", false),
-        Err(failure) => (failure.reason.as_str(), failure.reason.may_pass_at_once()),
+        Err(failure) => (
+            failure.reason.as_str(),
+            is_new && failure.reason.may_pass_at_once(),
+        ),
     };
     match patience(patient, failing_for) {
         _ if warned => Grace::Nothing,
@@ -154,11 +158,13 @@ mod tests {
     fn what_may_be_on_its_way_is_warned_of_only_once_it_lasts() {
         let failed = Err(Failure::new(Reason::SecretNotFound, "no Secret"));
         let status = concluded(&failed);
-        let at = |failing_for| warning(&status, &failed, false, failing_for);
+        let at = |failing_for| warning(&status, &failed, false, true, failing_for);
         assert_eq!(at(Duration::ZERO), Grace::Wait(GRACE));
         let note = Note::warning("SecretNotFound", "no Secret".to_owned());
         assert_eq!(at(GRACE), Grace::Warn(note));
-        assert_eq!(warning(&status, &failed, true, GRACE), Grace::Nothing);
+        assert_eq!(warning(&status, &failed, true, true, GRACE), Grace::Nothing);
+        let late = warning(&status, &failed, false, false, Duration::ZERO);
+        assert!(matches!(late, Grace::Warn(_)), "it was in sync before");
     }
 
     #[test]
@@ -168,7 +174,7 @@ mod tests {
             Ok(Outcome::Drifted(Vec::new())),
         ] {
             let status = concluded(&result);
-            let warned = warning(&status, &result, false, Duration::ZERO);
+            let warned = warning(&status, &result, false, true, Duration::ZERO);
             assert!(matches!(warned, Grace::Warn(_)), "{warned:?}");
         }
     }

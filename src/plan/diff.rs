@@ -209,6 +209,20 @@ impl Diff {
             .extend(passed.iter().map(|change| change.field));
     }
 
+    /// What of this difference a write has put right, where the server ignores that.
+    #[must_use]
+    pub fn kept(&self, ignored: &[Ignored]) -> Diff {
+        let is_kept = |change: &&Difference| {
+            let mut ignored = ignored.iter();
+            ignored.all(|ignored| ignored.field != change.field.api)
+        };
+        Diff {
+            changes: self.changes.iter().filter(is_kept).cloned().collect(),
+            secrets: self.secrets.clone(),
+            unsupported: self.unsupported.clone(),
+        }
+    }
+
     /// What the server is known to ignore after it has answered a write of this difference: what it ignored before
     /// of other fields, and what it did not keep of these.
     #[must_use]

@@ -26,7 +26,7 @@ pub enum Fact {
     NotAdopted,
     /// The stage is this one, as only an observer sees it.
     Observed(Arc<Live>),
-    /// These fields of the spec were written.
+    /// These fields of the spec were written, and authentik keeps them.
     Patched {
         /// The stage as authentik answered.
         live: Arc<Live>,
@@ -107,7 +107,9 @@ impl Record {
             } => {
                 self.record_sent(sent);
                 self.identify(&live, true);
-                self.changed_fields(fields, readable, now);
+                if !fields.is_empty() {
+                    self.changed_fields(fields, readable, now);
+                }
             }
             Fact::Bound => self.changed_fields(vec!["flows".to_owned()], true, now),
             Fact::Deleted(stage) => self.tell("Deleted", "deleted", &stage),

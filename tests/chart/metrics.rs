@@ -26,6 +26,7 @@ fn exposed() -> BTreeMap<String, Vec<String>> {
         connections: vec![("default".to_owned(), "Connected".to_owned())],
         queued: vec![kind],
         listed: vec![("default".to_owned(), Duration::ZERO)],
+        refused_watches: vec![("Secret", String::new())],
         leads: true,
     });
     let samples = text.lines().filter(|line| !line.starts_with('#'));

@@ -274,7 +274,11 @@ async fn delete_waits_for_a_connection_that_is_missing_and_goes_on_by_itself() {
     test(async |test| {
         test.connect().await;
         create(test, VALIDATE, "mfa", "ForceDelete").await;
+        // It would stay for as long as the stage needs it.
         test.delete("AuthentikConnection", "default").await;
+        let gone = json!({"metadata": {"finalizers": null}});
+        test.patch("AuthentikConnection", "default", gone).await;
+        test.gone("AuthentikConnection", "default").await;
         test.delete(VALIDATE, "mfa").await;
         waits(test, VALIDATE, "mfa", "ConnectionNotReady").await;
         test.connect().await;

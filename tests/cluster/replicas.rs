@@ -20,10 +20,10 @@ use crate::{
 const LEASE: &str = "authentik-stage-operator";
 
 /// One replica.
-struct Replica {
-    name: &'static str,
+pub struct Replica {
+    pub name: &'static str,
     address: String,
-    program: Program,
+    pub program: Program,
 }
 
 impl Replica {
@@ -70,7 +70,7 @@ async fn leads(test: &Test, name: &str, within: Duration) {
 }
 
 /// Two replicas, of which the first leads and the second is ready to.
-async fn two(test: &Test) -> (Replica, Replica) {
+pub async fn two(test: &Test) -> (Replica, Replica) {
     test.take_operator().await.stop().await;
     let first = Replica::start(test, "first").await;
     leads(test, first.name, PATIENCE).await;

@@ -34,7 +34,7 @@ fn loosened(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
 }
 
 /// Runs a test while Kubernetes takes any spec.
-async fn with_loose_crds(body: impl AsyncFnOnce(&Test)) {
+pub async fn with_loose_crds(body: impl AsyncFnOnce(&Test)) {
     alone(async |test| {
         let crds = Api::<CustomResourceDefinition>::all(test.kube.clone());
         let apply = async |crd: CustomResourceDefinition| {
@@ -55,7 +55,7 @@ async fn with_loose_crds(body: impl AsyncFnOnce(&Test)) {
 }
 
 /// Applies what only the loosened CRD takes, once it is in force.
-async fn apply_bad(test: &Test, kind: &str, name: &str, spec: Value) {
+pub async fn apply_bad(test: &Test, kind: &str, name: &str, spec: Value) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while let Err(error) = test.try_apply(kind, name, spec.clone()).await {
         assert!(tokio::time::Instant::now() < deadline, "{error}");

@@ -41,6 +41,7 @@ pub(crate) struct Token {
 }
 
 /// Everyone who may call.
+#[derive(Clone)]
 pub(crate) struct Accounts {
     pub(crate) users: Vec<User>,
     pub(crate) roles: BTreeMap<Uuid, Role>,

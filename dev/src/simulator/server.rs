@@ -66,9 +66,9 @@ struct App {
 }
 
 impl App {
-    fn new(version: Version, token: String) -> Arc<Self> {
+    fn with(state: State) -> Arc<Self> {
         Arc::new(Self {
-            state: Mutex::new(State::new(version, token)),
+            state: Mutex::new(state),
             latency: Mutex::default(),
             gap: Arc::default(),
             answered: Mutex::default(),
@@ -111,7 +111,22 @@ impl Simulator {
     /// If the loopback interface has no free port.
     pub async fn start(version: Version) -> Self {
         let token = accounts::random_key();
-        let app = App::new(version, token.clone());
+        let state = State::new(version, token.clone());
+        Self::serving(state, token).await
+    }
+
+    /// Starts a server as another is at this moment, as one restored from its backup: with the same UUIDs and tokens,
+    /// and a life of its own from here on.
+    ///
+    /// # Panics
+    /// If the loopback interface has no free port.
+    pub async fn start_from(other: &Self) -> Self {
+        let state = other.app.state().clone();
+        Self::serving(state, other.token.clone()).await
+    }
+
+    async fn serving(state: State, token: String) -> Self {
+        let app = App::with(state);
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .await
             .expect("a free loopback port");
@@ -238,7 +253,7 @@ pub async fn serve(
         "authentik {version} (simulated) on http://{}",
         listener.local_addr()?
     );
-    axum::serve(listener, routes(App::new(version, token))).await
+    axum::serve(listener, routes(App::with(State::new(version, token)))).await
 }
 
 fn routes(app: Arc<App>) -> Router {

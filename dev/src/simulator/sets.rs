@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 /// The sets of a stage whose row is written.
+#[derive(Clone)]
 pub(crate) struct Unwritten {
     scope: Scope,
     stage: Uuid,

@@ -63,6 +63,7 @@ pub(crate) struct DuoDevice {
 }
 
 /// Everything a server knows.
+#[derive(Clone)]
 pub(crate) struct State {
     pub(crate) rules: Rules,
     pub(crate) seed: Seed,

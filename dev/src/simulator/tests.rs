@@ -50,6 +50,22 @@ impl Bench {
 }
 
 #[tokio::test]
+async fn a_restored_server_has_the_uuids_and_tokens_and_goes_its_own_way() {
+    let first = Bench::new().await;
+    let stage = first.post(STAGES, json!({"name": "mfa"})).await;
+    let restored = Bench {
+        simulator: Simulator::start_from(&first.simulator).await,
+        client: Client::new(),
+    };
+    restored.post(STAGES, json!({"name": "other"})).await;
+    let by_name = format!("{STAGES}?name=");
+    let found = restored.get(&format!("{by_name}mfa")).await;
+    assert_eq!(found["results"][0]["pk"], stage["pk"]);
+    let found = first.get(&format!("{by_name}other")).await;
+    assert_eq!(found["results"], json!([]));
+}
+
+#[tokio::test]
 async fn tokens_have_just_their_permissions_until_revoked() {
     let bench = Bench::new().await;
     let view = "authentik_stages_authenticator_duo.view_authenticatorduostage";

@@ -72,7 +72,7 @@ impl std::fmt::Display for Version {
 }
 
 /// Answers that are constant for a release.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 pub(crate) struct Seed {
     pub(crate) version: Value,
     pub(crate) config: Value,

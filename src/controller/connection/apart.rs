@@ -13,15 +13,30 @@ use uuid::Uuid;
 use super::{inventory::AnyStage, server::Server};
 use crate::{
     authentik::{Body, Error},
-    plan::{
-        claims::SameServer,
-        failure::{Failure, Reason},
-    },
+    plan::claims::SameServer,
     stages::{AuthenticatorValidateStage, NAME, StageKind},
 };
 
 /// What the names of the stages begin with that are made to tell servers apart.
 const PREFIX: &str = "authentik-stage-operator-check-";
+
+/// Why two servers could not be told apart.
+#[derive(Debug)]
+pub enum Doubt {
+    /// A request failed.
+    Failed(Error),
+    /// For this reason.
+    Because(String),
+}
+
+impl From<Error> for Doubt {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::AccessDenied { .. } => Self::Because(error.to_string()),
+            error => Self::Failed(error),
+        }
+    }
+}
 
 /// What has been found out of pairs of URLs.
 #[derive(Debug, Default)]
@@ -58,7 +73,9 @@ impl Apart {
     ///
     /// # Errors
     /// Where that can't be found out: nothing is noted then.
-    pub async fn find_out(&self, one: &Server, other: &Server) -> Result<(), Failure> {
+    pub async fn find_out(&self, one: &Server, other: &Server) -> Result<(), Doubt> {
+        sweep(one).await?;
+        sweep(other).await?;
         let is_same = is_same(one, other).await?;
         tracing::info!(one = one.url, other = other.url, is_same, "told apart");
         self.0.lock().insert(pair(&one.url, &other.url), is_same);
@@ -66,17 +83,27 @@ impl Apart {
     }
 }
 
-async fn is_same(one: &Server, other: &Server) -> Result<bool, Failure> {
+/// Deletes what an operator has left that ended in the middle.
+async fn sweep(server: &Server) -> Result<(), Doubt> {
+    let keep = |stage: AnyStage| stage.name.raw().starts_with(PREFIX).then_some(stage.pk);
+    let collection = AuthenticatorValidateStage::COLLECTION;
+    let filter = [("search", PREFIX)];
+    let left = server.client.list(collection, &filter, keep).await?;
+    for stage in left.rows {
+        delete(server, stage).await;
+    }
+    Ok(())
+}
+
+async fn is_same(one: &Server, other: &Server) -> Result<bool, Doubt> {
     let name = format!("{PREFIX}{}", Uuid::new_v4());
-    let first = create(one, &name)
-        .await
-        .map_err(|error| unknown(one, error))?;
+    let first = create(one, &name).await?;
     let second = create(other, &name).await;
     let is_same = match &second {
         // Both have one of this name at the same moment, if the first is there still.
         Ok(_) => still_there(one, first).await,
         Err(error) if error.says_name_taken() => Ok(true),
-        Err(error) => Err(unknown(other, error.clone())),
+        Err(error) => Err(error.clone().into()),
     };
     delete(one, first).await;
     if let Ok(second) = second {
@@ -86,17 +113,12 @@ async fn is_same(one: &Server, other: &Server) -> Result<bool, Failure> {
 }
 
 /// Returns whether the two are one server, given that both took the name.
-async fn still_there(one: &Server, first: Uuid) -> Result<bool, Failure> {
-    let found = one
-        .client
-        .get::<AnyStage>(AuthenticatorValidateStage::COLLECTION, &first.to_string())
-        .await
-        .map_err(|error| unknown(one, error))?;
-    match found {
+async fn still_there(one: &Server, first: Uuid) -> Result<bool, Doubt> {
+    let (collection, id) = (AuthenticatorValidateStage::COLLECTION, first.to_string());
+    match one.client.get::<AnyStage>(collection, &id).await? {
         Some(_) => Ok(false),
-        None => Err(doubt(
-            one,
-            "a stage that was made for that was deleted meanwhile",
+        None => Err(Doubt::Because(
+            "a stage that was made to find it out was deleted meanwhile".to_owned(),
         )),
     }
 }
@@ -121,21 +143,4 @@ async fn delete(server: &Server, stage: Uuid) {
     if let Err(error) = server.client.delete(collection, stage).await {
         tracing::warn!(server = server.url, %stage, %error, "a stage that was made to tell servers apart is left; delete it by hand");
     }
-}
-
-fn unknown(server: &Server, error: Error) -> Failure {
-    match error {
-        Error::AccessDenied { .. } => doubt(server, &error.to_string()),
-        error => error.into(),
-    }
-}
-
-fn doubt(server: &Server, why: &str) -> Failure {
-    Failure::new(
-        Reason::NameConflict,
-        format!(
-            "another resource manages a stage with this UUID under another URL, and whether that is the same server as {} can't be found out: {why}; delete one of the two resources, or let the token create and delete validation stages",
-            server.url
-        ),
-    )
 }

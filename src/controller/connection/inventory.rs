@@ -1,15 +1,19 @@
 //! All lists of one server. A list that nothing asks for is never read.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::{Deserialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use super::list::{Changes, List, Listed};
+use super::list::{Changes, List, Listed, Rows, hash};
 use crate::{
-    authentik::{Client, Collection, DeniedKind, Error, Listing, Remote, Weigh},
+    authentik::{Client, Collection, DeniedKind, Error, Remote, Weigh},
     controller::memory::Memory,
     plan::{Live, Row, bindings::Binding},
     stages::StageKind,
@@ -130,7 +134,7 @@ impl Weigh for DeviceType {
     }
 }
 
-type Reading<'a, T> = BoxFuture<'a, Result<Listing<Arc<T>>, Error>>;
+type Reading<'a, T> = BoxFuture<'a, Result<Rows<T>, Error>>;
 
 /// How a list is read, and how one of its rows is.
 #[derive(Debug)]
@@ -151,11 +155,22 @@ where
     R: DeserializeOwned + Weigh + Send + 'a,
     T: Listed,
 {
-    let keep = move |decoded: R| {
-        let row = row(decoded);
-        row.concerns_somebody(memory).then(|| list.kept(row))
-    };
-    Box::pin(async move { client.list(collection, &[], keep).await })
+    Box::pin(async move {
+        let left_out = Mutex::new(HashSet::new());
+        let keep = |decoded: R| {
+            let row = row(decoded);
+            let is_kept = row.concerns_somebody(memory);
+            if !is_kept {
+                left_out.lock().insert(hash(row.label()));
+            }
+            is_kept.then(|| list.kept(row))
+        };
+        let listing = client.list(collection, &[], keep).await?;
+        Ok(Rows {
+            listing,
+            left_out: left_out.into_inner(),
+        })
+    })
 }
 
 fn get<'a, R, T>(

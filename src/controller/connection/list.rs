@@ -3,6 +3,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
 };
 
@@ -42,6 +43,8 @@ struct Inner<T> {
     labels: HashMap<String, Vec<Uuid>>,
     /// Rows that are there and can't be understood.
     unreadable: HashSet<Uuid>,
+    /// The labels of the rows that nobody has to do with, as hashes.
+    left_out: HashSet<u64>,
     /// How many rows the server has, kept or not.
     total: usize,
     /// When the last complete reading began.
@@ -53,6 +56,21 @@ struct Inner<T> {
     noted: Option<HashMap<Uuid, Option<Arc<T>>>>,
     /// What was found different since the changes were last taken.
     changes: Changes,
+}
+
+/// What one reading has shown.
+pub struct Rows<T> {
+    /// The rows that somebody has to do with.
+    pub listing: Listing<Arc<T>>,
+    /// The labels of the others, as hashes.
+    pub left_out: HashSet<u64>,
+}
+
+/// A label, as it is kept of rows that nobody has to do with.
+pub fn hash(label: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    label.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// What readings found different: UUID and label of each row that came, went or changed.
@@ -68,6 +86,7 @@ impl<T> Default for List<T> {
             rows: HashMap::new(),
             labels: HashMap::new(),
             unreadable: HashSet::new(),
+            left_out: HashSet::new(),
             total: 0,
             read_at: None,
             refused: None,
@@ -124,9 +143,15 @@ impl<T: Listed> List<T> {
         Instant::now()
     }
 
+    /// Whether the last reading has shown a row with this label that nobody had to do with then. Rarely it says so where
+    /// there was none.
+    pub fn left_out(&self, label: &str) -> bool {
+        self.0.lock().left_out.contains(&hash(label))
+    }
+
     /// Takes over what a reading shows, but for what was written meanwhile. Returns the rows that it does not show and
     /// that may be there all the same: it was read while rows moved.
-    pub fn ends(&self, began: Instant, read: Result<Listing<Arc<T>>, Error>) -> Vec<Arc<T>> {
+    pub fn ends(&self, began: Instant, read: Result<Rows<T>, Error>) -> Vec<Arc<T>> {
         let mut inner = self.0.lock();
         let noted = inner.noted.take().unwrap_or_default();
         inner.wanted = None;
@@ -138,7 +163,8 @@ impl<T: Listed> List<T> {
             }
         };
         inner.refused = None;
-        inner.take(listing, &noted, began)
+        inner.left_out = listing.left_out;
+        inner.take(listing.listing, &noted, began)
     }
 
     /// The reading under way failed in a way that concerns the whole server. It stays asked for.
@@ -303,12 +329,16 @@ mod tests {
         Arc::new(Row(Uuid::from_u128(n), name.to_owned()))
     }
 
-    fn listing(rows: &[Arc<Row>], complete: bool) -> Listing<Arc<Row>> {
-        Listing {
+    fn listing(rows: &[Arc<Row>], complete: bool) -> Rows<Row> {
+        let listing = Listing {
             keys: rows.iter().map(|row| row.0).collect(),
             rows: rows.to_vec(),
             unreadable: HashSet::new(),
             complete,
+        };
+        Rows {
+            listing,
+            left_out: HashSet::from([hash("nobody's")]),
         }
     }
 
@@ -370,6 +400,14 @@ mod tests {
         assert_eq!(doubtful, [row(2, "two")]);
         assert_eq!(list.get(Uuid::from_u128(2)), Some(row(2, "two")));
         assert_eq!(list.get(Uuid::from_u128(1)), Some(row(1, "new")));
+    }
+
+    #[test]
+    fn what_nobody_has_to_do_with_is_known_to_be_there() {
+        let list = List::default();
+        read(&list, &[row(1, "one")]);
+        assert!(list.left_out("nobody's"));
+        assert!(!list.left_out("one") && !list.left_out("other"));
     }
 
     #[tokio::test(start_paused = true)]

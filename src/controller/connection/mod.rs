@@ -26,7 +26,7 @@ mod status;
 mod task;
 
 pub use self::{
-    apart::Apart,
+    apart::{Apart, Doubt},
     client::client,
     declared::{Connection, Declared, key},
     inventory::{AnyStage, DeviceType, Flow, Inventory},

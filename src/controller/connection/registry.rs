@@ -182,6 +182,13 @@ impl Registry {
         }
     }
 
+    /// Has the task of this connection look.
+    pub fn poke_one(&self, key: &ConnectionKey) {
+        if let Some(handle) = self.handles.read().get(key) {
+            handle.poke.notify_one();
+        }
+    }
+
     /// Has the task look of each connection that a resource of this namespace may use.
     pub fn poke(&self, namespace: &str, reference: Option<&ConnectionReference>) {
         let handles = self.handles.read();

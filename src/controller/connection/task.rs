@@ -1,8 +1,9 @@
 //! The task of one connection. It owns the server's health, its lists and their clock, and is the only one that probes and
 //! lists. It waits for its own server alone.
 
-use std::sync::Arc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
+use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::{
@@ -25,8 +26,22 @@ use crate::{
     },
 };
 
-/// Runs until the connection is gone.
+/// Runs until the connection is gone. After a panic it begins anew: that ends nothing else.
 pub(super) async fn run(shared: Arc<Shared>, handle: Arc<Handle>) {
+    let mut panics = 0;
+    loop {
+        let task = work(shared.clone(), handle.clone());
+        if AssertUnwindSafe(task).catch_unwind().await.is_ok() {
+            return;
+        }
+        panics += 1;
+        // The panic's own message may hold anything, a secret included.
+        tracing::error!(connection = %handle.key, "the connection's task panicked; it begins anew");
+        tokio::time::sleep(due::backoff(panics, fastrand::f64())).await;
+    }
+}
+
+async fn work(shared: Arc<Shared>, handle: Arc<Handle>) {
     let mut declared = handle.declared.subscribe();
     let mut begins = handle.declared.subscribe();
     tokio::select! {
@@ -90,6 +105,8 @@ struct Task {
     told: Option<Told>,
     /// The version of the object whose finalizers were written last.
     held: Option<u64>,
+    /// The newest version of the object that is known: shown by the watch, or made by our own writes.
+    newest: Option<u64>,
     /// The status that was written last, and the version of that write.
     written: Option<(u64, ConnectionStatus)>,
     /// What the connection fails for, since when, and whether it was warned of.
@@ -109,6 +126,7 @@ impl Task {
             has_listed: false,
             told: None,
             held: None,
+            newest: None,
             written: None,
             failing: None,
         }
@@ -130,6 +148,7 @@ impl Task {
 
     /// Brings everything up to date. Returns when that is next due by itself.
     async fn look(&mut self, declared: &Declared) -> Instant {
+        self.newest = self.newest.max(declared.version);
         let waits_for = self.hold(declared).await;
         let was_down = self.is_down();
         let result = self.visit(declared).await;
@@ -182,7 +201,10 @@ impl Task {
                 .set_finalizers(&declared.target, &finalizers)
                 .await
             {
-                Ok(()) => self.held = declared.version,
+                Ok(version) => {
+                    self.held = declared.version;
+                    self.newest = self.newest.max(version);
+                }
                 Err(failure) if !failure.reason.is_reported() => {}
                 Err(failure) => {
                     let message = failure.message;
@@ -392,14 +414,12 @@ impl Task {
         let new = status::conclude(old, declared.generation, seen);
         let (was, is) = (status::failed(old), status::failed(&new));
         if new != *old {
-            let written = self
-                .shared
-                .kubernetes
-                .apply_status(&declared.target, &new)
-                .await;
+            let target = declared.target.clone().at(self.newest);
+            let written = self.shared.kubernetes.apply_status(&target, &new).await;
             match written {
                 Ok(version) => {
-                    let version = version.and_then(|version| version.parse().ok());
+                    let version: Option<u64> = version.and_then(|version| version.parse().ok());
+                    self.newest = self.newest.max(version);
                     self.written = version.map(|version| (version, new));
                 }
                 Err(failure) => {
@@ -435,7 +455,9 @@ impl Task {
         if *is_warned {
             return None;
         }
-        if let Some(left) = patience(failure.reason.may_pass_at_once(), since.elapsed()) {
+        let is_new = declared.status.version.is_none();
+        let is_patient = is_new && failure.reason.may_pass_at_once();
+        if let Some(left) = patience(is_patient, since.elapsed()) {
             return Some(Instant::now() + left);
         }
         *is_warned = true;

@@ -55,6 +55,8 @@ pub struct View {
     pub is_written: bool,
     /// Whether only authentik can have changed since the resource was last in sync.
     pub was_in_sync: bool,
+    /// Whether it has never been in sync, as far as is known.
+    pub is_new: bool,
     /// What the server is known to ignore.
     pub ignored: Vec<Ignored>,
     /// Whether the outcome of the last write is not known.
@@ -120,7 +122,10 @@ pub struct Entry {
     asked: Option<Instant>,
     generation: Option<i64>,
     edited: Instant,
+    /// The version that the watch has shown.
     version: Option<u64>,
+    /// The newest version that is known: shown by the watch, or made by our own writes.
+    newest: Option<u64>,
 }
 
 /// The name that a resource wants its stage to have, as authentik stores it.
@@ -191,6 +196,7 @@ impl Entry {
             generation: resource.meta().generation,
             edited: Instant::now(),
             version: version(resource),
+            newest: version(resource),
         }
     }
 
@@ -198,6 +204,7 @@ impl Entry {
     pub fn shows<K: StageKind>(&mut self, resource: &K) {
         let now = Instant::now();
         self.version = version(resource);
+        self.newest = self.newest.max(self.version);
         self.written
             .take_if(|written| !written.is_newer_than(version(resource)));
         let (status, _) = self.status(resource);
@@ -235,6 +242,16 @@ impl Entry {
         version(resource) < self.version
     }
 
+    /// A write of ours has made this version.
+    pub fn wrote(&mut self, version: Option<u64>) {
+        self.newest = self.newest.max(version);
+    }
+
+    /// The newest version that is known.
+    pub fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
     /// What a reconcile knows when it begins.
     pub fn view<K: StageKind>(&self, resource: &K) -> View {
         let (status, is_written) = self.status(resource);
@@ -242,6 +259,7 @@ impl Entry {
             status,
             is_written,
             was_in_sync: self.in_sync.is_some() && self.in_sync == resource.meta().generation,
+            is_new: self.in_sync.is_none(),
             ignored: self.ignored.clone(),
             is_uncertain: self.is_uncertain,
             lost: self.lost.clone(),
@@ -262,8 +280,10 @@ impl Entry {
         self.standing.stage.clone_from(&status.stage);
         status.ready_reason().clone_into(&mut self.standing.reason);
         self.in_sync = synced_generation(&status).or(self.in_sync);
+        let resource_version = resource_version.and_then(|version| version.parse().ok());
+        self.wrote(resource_version);
         self.written = Some(Box::new(Written {
-            resource_version: resource_version.and_then(|version| version.parse().ok()),
+            resource_version,
             status,
         }));
     }

@@ -49,6 +49,8 @@ pub struct Concerned {
     pub rivals: Vec<ResourceId>,
     /// Whether its need of its connection for a deletion has begun or ended.
     pub need_changed: bool,
+    /// The connection that it used before its spec named another.
+    pub left: Option<ConnectionKey>,
 }
 
 impl Memory {
@@ -69,7 +71,11 @@ impl Memory {
         match inner.entries.remove(&uid) {
             Some(mut entry) => {
                 inner.indices.remove(&uid, &entry);
+                let named = entry.standing.connection.clone();
                 entry.shows(resource);
+                if entry.standing.connection != named {
+                    concerned.left = entry.uses.take();
+                }
                 inner.put(uid.clone(), entry);
             }
             None => inner.put(uid.clone(), Entry::new(Arc::new(id), resource)),
@@ -219,7 +225,7 @@ impl Memory {
         };
         let mut concerned = Concerned {
             rivals: inner.indices.rivals(&uid, &entry),
-            need_changed: false,
+            ..Concerned::default()
         };
         inner.indices.remove(&uid, &entry);
         let needed = entry.needs_connection();
@@ -378,6 +384,7 @@ impl Inner {
         Concerned {
             rivals: uids,
             need_changed: entry.needs_connection(),
+            left: None,
         }
     }
 

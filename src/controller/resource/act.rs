@@ -15,7 +15,11 @@ use super::{
 use crate::{
     api::{FINALIZER, SentSecret},
     authentik::{Body, Error, versions},
-    controller::{connection::Server, context::Context, memory::Creation},
+    controller::{
+        connection::{Doubt, Server},
+        context::Context,
+        memory::Creation,
+    },
     plan::{
         Desired, Diff, Fact, Live, Record, Row,
         bindings::BindingWrite,
@@ -79,17 +83,24 @@ impl<K: StageKind> Actor<'_, K> {
 
     async fn tell_apart(&self, rival: &Rival) -> Steps<()> {
         let Some(other) = self.ctx.registry.at(&rival.server) else {
-            return Err(Failure::new(
-                Reason::NameConflict,
-                format!(
-                    "{} manages a stage with the same UUID on {}, and whether that is the same server as {} can't be found out while it is out of reach",
-                    rival.claim.id, rival.server, self.server.url
-                ),
-            )
-            .into());
+            return Err(self.doubt(rival, "it is out of reach").into());
         };
         self.subject.writes.begin();
-        Ok(self.ctx.apart.find_out(&other, self.server).await?)
+        let found = self.ctx.apart.find_out(&other, self.server).await;
+        Ok(found.map_err(|error| match error {
+            Doubt::Failed(error) => error.into(),
+            Doubt::Because(why) => self.doubt(rival, &why),
+        })?)
+    }
+
+    fn doubt(&self, rival: &Rival, why: &str) -> Failure {
+        Failure::new(
+            Reason::NameConflict,
+            format!(
+                "{} manages a stage with this UUID on {}, and whether that is the same server as {} can't be found out: {why}; delete one of the two resources, or let the tokens create and delete validation stages on both",
+                rival.claim.id, rival.server, self.server.url
+            ),
+        )
     }
 
     /// A list may show half of a change: authentik itself is asked before anything is done about it.
@@ -125,9 +136,11 @@ impl<K: StageKind> Actor<'_, K> {
     async fn finalize(&mut self) -> Steps<()> {
         let mut finalizers = self.subject.resource.finalizers().to_vec();
         finalizers.push(FINALIZER.to_owned());
-        let target = self.subject.target();
+        let target = self.subject.target(self.ctx);
         let kubernetes = &self.ctx.shared.kubernetes;
-        kubernetes.set_finalizers(&target, &finalizers).await?;
+        let version = kubernetes.set_finalizers(&target, &finalizers).await?;
+        let memory = &self.ctx.shared.memory;
+        memory.with(&self.subject.uid, |entry| entry.wrote(version));
         self.sight.has_finalizer = true;
         Ok(())
     }
@@ -218,13 +231,14 @@ impl<K: StageKind> Actor<'_, K> {
         self.sight.ignored.clone_from(&ignored);
         let memory = &self.ctx.shared.memory;
         memory.with(&self.subject.uid, |entry| entry.ignored = ignored);
-        if is_drift {
+        let kept = diff.kept(&self.sight.ignored);
+        if is_drift && !kept.changes.is_empty() {
             metrics.drift_repaired(K::KIND);
         }
         self.fact(Fact::Patched {
             live: live.clone(),
-            fields: diff.spec_fields(),
-            readable: !diff.changes.is_empty(),
+            fields: kept.spec_fields(),
+            readable: !kept.changes.is_empty(),
             sent,
         });
         self.sees(Some(live));
@@ -271,7 +285,7 @@ impl<K: StageKind> Actor<'_, K> {
             let bindings = &self.server.inventory.bindings;
             self.sight.bindings = bindings.labelled(&stage.to_string());
         }
-        let bound = bindings::bound(self.server, self.sight);
+        let bound = bindings::bound(self.server, self.sight, self.desired);
         self.record.identify_bindings(bound);
         Ok(ended?)
     }

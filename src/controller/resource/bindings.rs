@@ -18,7 +18,7 @@ use crate::{
         context::Context,
     },
     plan::{
-        Record,
+        Desired, Record,
         bindings::{Binding, BindingWrite},
     },
     stages::StageKind,
@@ -139,8 +139,8 @@ fn is_not_unique(error: &Error) -> bool {
 }
 
 /// The stage's places, as the status shows them.
-pub(super) fn bound(server: &Server, sight: &Sight) -> Vec<BoundFlow> {
-    let slugs = slugs(server, sight);
+pub(super) fn bound(server: &Server, sight: &Sight, desired: &Desired) -> Vec<BoundFlow> {
+    let slugs = slugs(server, sight, desired);
     let places = sight.bindings.iter().map(|binding| BoundFlow {
         flow: slugs
             .get(&binding.target)

@@ -17,8 +17,11 @@ use super::{
 };
 use crate::{
     api::{DeletionPolicy, FINALIZER, StageIdentity},
-    authentik::{Error, UsedBy},
-    controller::{connection::Server, context::Context},
+    authentik::{Collection, Error, UsedBy},
+    controller::{
+        connection::{Flow, Server},
+        context::Context,
+    },
     ops::traces,
     plan::{
         Fact, Live, Record, Row,
@@ -87,8 +90,9 @@ async fn apply_policy<K: StageKind>(
         return Ok(());
     }
     stand_at(record, &server);
-    remove(ctx, subject, &server, stage.uuid).await?;
-    record.note(Fact::Deleted(stage), Timestamp::now());
+    if remove(ctx, subject, &server, stage.uuid).await? {
+        record.note(Fact::Deleted(stage), Timestamp::now());
+    }
     Ok(())
 }
 
@@ -112,13 +116,14 @@ async fn find_lost<K: StageKind>(
     }))
 }
 
-/// Deletes the stage in authentik, as far as the policy and the server let it be deleted.
+/// Deletes the stage in authentik, as far as the policy and the server let it be deleted. Returns whether it is our
+/// deletion by which it is gone.
 async fn remove<K: StageKind>(
     ctx: &Context,
     subject: &Subject<K>,
     server: &Arc<Server>,
     stage: Uuid,
-) -> Steps<()> {
+) -> Steps<bool> {
     let policy = subject.resource.common().deletion_policy;
     let version = server.version()?;
     let (year, minor) = PROTECTS_DEVICES;
@@ -130,21 +135,28 @@ async fn remove<K: StageKind>(
     }
     subject.writes.begin();
     match server.client.delete(K::COLLECTION, stage).await {
-        // Gone already, as when the answer to an earlier deletion was lost.
-        Ok(_) => {
+        Ok(was_there) => {
             note_gone::<K>(server, stage);
-            Ok(())
+            // Where the answer to an earlier deletion was lost, that has deleted it.
+            Ok(was_there || subject.view.is_uncertain)
         }
-        Err(error) => Err(error.into()),
+        Err(error) => {
+            if error.outcome_unknown() {
+                let memory = &ctx.shared.memory;
+                memory.with(&subject.uid, |entry| entry.is_uncertain = true);
+            }
+            Err(error.into())
+        }
     }
 }
 
 async fn release<K: StageKind>(ctx: &Context, subject: &Subject<K>) -> Steps<()> {
     let mut finalizers = subject.resource.finalizers().to_vec();
     finalizers.retain(|finalizer| finalizer != FINALIZER);
-    let target = subject.target();
+    let target = subject.target(ctx);
     let kubernetes = &ctx.shared.kubernetes;
-    Ok(kubernetes.set_finalizers(&target, &finalizers).await?)
+    kubernetes.set_finalizers(&target, &finalizers).await?;
+    Ok(())
 }
 
 /// Refuses when anything uses the stage: a flow, a user's device, or a validate stage that enrols through it. The bindings
@@ -235,20 +247,27 @@ async fn foreign_bindings<K: StageKind>(
         let declared = declared.as_ref();
         declared.is_some_and(|declared| declared.declares(binding))
     };
-    let live = server.inventory.kind::<K>().get(stage);
-    let slug = |flow: Uuid| {
-        let mut flows = live.iter().flat_map(|live| &live.flows);
-        let found = flows.find(|bound| bound.pk == flow);
-        found.map_or_else(
-            || flow.to_string(),
-            |bound| server.show(&bound.slug).into_string(),
-        )
-    };
-    Ok(bindings
-        .iter()
-        .filter(|binding| !is_declared(binding))
-        .map(|binding| format!("flow {}", slug(binding.target)))
-        .collect())
+    let foreign = bindings.iter().filter(|binding| !is_declared(binding));
+    let flows: BTreeSet<_> = foreign.map(|binding| binding.target).collect();
+    let mut names = BTreeSet::new();
+    for (n, flow) in flows.into_iter().enumerate() {
+        let slug = match n < MOST_NAMED {
+            true => slug(server, flow).await,
+            false => flow.to_string(),
+        };
+        names.insert(format!("flow {slug}"));
+    }
+    Ok(names)
+}
+
+/// A flow's slug; its UUID has to do where the token may not view flows.
+async fn slug(server: &Server, flow: Uuid) -> String {
+    let uuid = flow.to_string();
+    let filter = [("flow_uuid", uuid.as_str())];
+    let keep = |found: Flow| (found.pk == flow).then_some(found);
+    let found = server.client.list(Collection::FLOWS, &filter, keep).await;
+    let found = found.ok().and_then(|mut listing| listing.rows.pop());
+    found.map_or(uuid, |flow| server.show(&flow.slug).into_string())
 }
 
 /// Why the deletion waits, and how to get out.

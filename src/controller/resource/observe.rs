@@ -13,7 +13,7 @@ use crate::{
         memory::{Creation, stage_name},
     },
     plan::{
-        Fact, Ignored, Live, Record, Row,
+        Desired, Fact, Ignored, Live, Record, Row,
         bindings::Binding,
         decide::Holder,
         failure::{Failure, Reason},
@@ -116,7 +116,7 @@ impl<K: StageKind> Eye<'_, K> {
             };
             let memory = &self.ctx.shared.memory;
             let looks = memory.looks(K::KIND, &self.server.key, read_at);
-            looks > 1 && looks * ROWS_A_LOOK >= self.list.total()
+            looks * ROWS_A_LOOK >= self.list.total()
         };
         let not_before = view.asked.filter(is_cheaper);
         match self.list.state(not_before, view.waits_since) {
@@ -184,8 +184,10 @@ impl<K: StageKind> Eye<'_, K> {
         let listed = self.list.labelled(&name).into_iter().next();
         // What is taken over or only observed is judged as it is now, not as it was before the spec asked for it. A stage
         // that is not there yet needs no look: creating it will tell.
-        let is_claimed =
-            (listed.is_some() || self.subject.observes()) && self.list.is_older_than(view.edited);
+        let is_left_out = listed.is_none() && self.list.left_out(&name);
+        let is_claimed = is_left_out
+            || (listed.is_some() || self.subject.observes())
+                && self.list.is_older_than(view.edited);
         // A write may have come through, or the name may have become free.
         if !(is_claimed || is_uncertain || self.was_in_conflict()) {
             return Ok((listed, false));
@@ -253,14 +255,20 @@ pub(super) async fn get<K: StageKind>(
 }
 
 /// Asks authentik for the stage of this name, and notes what it says.
+///
+/// # Errors
+/// Also where a stage of this name can't be understood: it is there.
 pub(super) async fn look_up<K: StageKind>(
     server: &Server,
     name: &str,
-) -> Result<Option<Arc<Live>>, Error> {
+) -> Result<Option<Arc<Live>>, Failure> {
     let keep = |row: Row<K>| (row.0.name == *name).then_some(row);
     let filter = [("name", name)];
     let listing = server.client.list(K::COLLECTION, &filter, keep).await?;
     let found = listing.rows.into_iter().next();
+    if let (None, Some(uuid)) = (&found, listing.unreadable.iter().next()) {
+        return Err(not_understood(*uuid));
+    }
     let found = found.map(|row| note::<K>(server, row));
     if found.is_none() {
         let list = server.inventory.kind::<K>();
@@ -323,12 +331,16 @@ pub(super) async fn holder<K: StageKind>(
 }
 
 /// The slugs of flows, as far as they are known.
-pub(super) fn slugs(server: &Server, sight: &Sight) -> BTreeMap<Uuid, String> {
+pub(super) fn slugs(server: &Server, sight: &Sight, desired: &Desired) -> BTreeMap<Uuid, String> {
     let of_stage = sight.live.iter().flat_map(|live| &live.flows);
     let of_stage = of_stage.map(|flow| (flow.pk, server.show(&flow.slug).into_string()));
-    let of_bindings = sight.bindings.iter().filter_map(|binding| {
-        let flow = server.inventory.flows.get(binding.target)?;
-        Some((binding.target, server.show(&flow.slug).into_string()))
-    });
-    of_stage.chain(of_bindings).collect()
+    let places = desired.bindings.iter().flat_map(|desired| &desired.places);
+    let bound = sight.bindings.iter().map(|binding| binding.target);
+    let of_list = bound
+        .chain(places.map(|place| place.target))
+        .filter_map(|flow| {
+            let known = server.inventory.flows.get(flow)?;
+            Some((flow, server.show(&known.slug).into_string()))
+        });
+    of_stage.chain(of_list).collect()
 }

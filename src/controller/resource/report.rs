@@ -151,7 +151,8 @@ fn warn<K: StageKind>(
     let failed = Note::warning("", message);
     let is_old = ready(&record.before) == ready(&record.status);
     let (failing_for, is_warned) = memory.failing(&subject.uid, &failed, is_old);
-    match warning(&record.status, result, is_warned, failing_for) {
+    let is_new = subject.view.is_new;
+    match warning(&record.status, result, is_warned, is_new, failing_for) {
         Grace::Nothing => None,
         Grace::Wait(left) => Some(left),
         Grace::Warn(note) => {
@@ -178,7 +179,7 @@ async fn write_status<K: StageKind>(
     let shared = &ctx.shared;
     let written = shared
         .kubernetes
-        .apply_status(&subject.target(), status)
+        .apply_status(&subject.target(ctx), status)
         .await;
     let version = match &written {
         Ok(None) => return Ok(()),
@@ -223,7 +224,7 @@ pub(super) async fn publish<K: StageKind>(
     subject: &Subject<K>,
     record: &mut Record,
 ) {
-    let about = subject.target().reference();
+    let about = subject.target(ctx).reference();
     for note in record.notes.drain(..) {
         tracing::info!(resource = %subject.id, reason = note.reason, "{}", note.text);
         ctx.shared.events.publish(&about, note).await;

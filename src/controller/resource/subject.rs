@@ -77,9 +77,11 @@ impl<K: StageKind> Subject<K> {
         }
     }
 
-    /// The object in Kubernetes.
-    pub fn target(&self) -> Target {
-        Target::new::<K>(self.resource.meta())
+    /// The object in Kubernetes, at the newest version that is known.
+    pub fn target(&self, ctx: &Context) -> Target {
+        let memory = &ctx.shared.memory;
+        let newest = memory.with(&self.uid, |entry| entry.newest()).flatten();
+        Target::new::<K>(self.resource.meta()).at(newest)
     }
 
     /// Whether it is being deleted.

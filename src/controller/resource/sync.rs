@@ -57,7 +57,7 @@ async fn sync<K: StageKind>(
     loop {
         let step = next(ctx, subject, &server, record, &sight, &desired)?;
         if let Step::End(result) = step {
-            identify(subject, &server, record, &sight, &result);
+            identify(subject, &server, record, &sight, &desired, &result);
             return Ok(result);
         }
         rounds.count(&step)?;
@@ -114,7 +114,7 @@ fn next<K: StageKind>(
         live,
         is_certain: sight.is_certain,
         bindings: &sight.bindings,
-        slugs: &slugs(server, sight),
+        slugs: &slugs(server, sight, desired),
         rivals: &rivals(ctx, subject, server, &desired.name, live),
         holder: sight.holder.as_ref(),
         sent: &record.status.secrets,
@@ -131,6 +131,7 @@ fn identify<K: StageKind>(
     server: &Server,
     record: &mut Record,
     sight: &Sight,
+    desired: &Desired,
     result: &Result<Outcome, Failure>,
 ) {
     let refused = |reason| {
@@ -155,7 +156,7 @@ fn identify<K: StageKind>(
     let stage = record.status.stage.as_ref().map(|stage| stage.uuid);
     let is_seen = stage.is_some() && stage == sight.live.as_ref().map(|live| live.uuid);
     if record.manages_bindings && is_seen {
-        record.identify_bindings(bindings::bound(server, sight));
+        record.identify_bindings(bindings::bound(server, sight, desired));
     }
 }
 

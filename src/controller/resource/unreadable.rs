@@ -67,7 +67,7 @@ async fn attend<K: StageKind>(
             .into_iter()
             .filter(|of| of != FINALIZER)
             .collect();
-        return kubernetes.set_finalizers(&target, &others).await;
+        return kubernetes.set_finalizers(&target, &others).await.map(drop);
     }
     let old = object
         .data

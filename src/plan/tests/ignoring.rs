@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::support::*;
 use crate::{
     plan::{Diff, Ignored, Live, diff, sorted},
-    stages::AuthenticatorValidateStage,
+    stages::{AuthenticatorValidateStage, DuoStage, StageKind},
 };
 
 type Kind = AuthenticatorValidateStage;
@@ -187,4 +187,19 @@ fn a_field_that_is_kept_is_forgotten_as_ignored() {
     let mut lacks = kept;
     lacks.fields.remove("not_configured_action");
     assert_eq!(diff.ignored_by(&[], &lacks), []);
+}
+
+#[test]
+fn of_a_write_only_what_the_server_keeps_counts_as_done() {
+    let case = with(Case::edited(), |case| {
+        case.desired.name = "MFA".to_owned();
+        case.want("device_classes", json!(["sms"]));
+    });
+    let before = case.live.clone().expect("a stage");
+    let mut diff = diff::<Kind>(&case.desired, &before, &[]);
+    diff.secrets = DuoStage::field("client_secret").into_iter().collect();
+    let answer = live(json!({"device_classes": ["sms"]}));
+    let kept = diff.kept(&diff.ignored_by(&[], &answer));
+    assert_eq!(kept.spec_fields(), ["clientSecret", "deviceClasses"]);
+    assert_eq!(diff.kept(&[]).spec_fields(), diff.spec_fields());
 }

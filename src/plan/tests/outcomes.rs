@@ -153,26 +153,33 @@ fn a_warning_is_given_once_and_says_what_the_condition_says() {
     for (reason, result) in results {
         let status = concluded(&result);
         let long = Duration::from_secs(3600);
-        let first = warning(&status, &result, false, long);
+        let first = warning(&status, &result, false, true, long);
         assert_eq!(first, warns(reason, &status));
-        let again = warning(&status, &result, true, long);
+        let again = warning(&status, &result, true, true, long);
         assert_eq!(again, Grace::Nothing, "{reason}");
     }
 }
 
 #[test]
-fn only_what_may_be_on_its_way_gets_time() {
+fn only_a_new_resource_gets_time_and_only_for_what_may_be_on_its_way() {
     for reason in STALLED.into_iter().chain(RECONCILING) {
-        let waits = matches!(
+        let may_come = matches!(
             reason,
             Reason::ReferenceNotFound | Reason::SecretNotFound | Reason::ConnectionNotReady
         );
         let result = failed(reason);
         let status = concluded(&result);
-        let at_once = warning(&status, &result, false, Duration::ZERO);
-        assert_eq!(matches!(at_once, Grace::Wait(_)), waits, "{reason:?}");
-        let warned = warning(&status, &result, true, Duration::ZERO);
-        assert_eq!(warned, Grace::Nothing, "{reason:?}");
+        for (warned, is_new, waits) in [
+            (false, true, may_come),
+            (false, false, false),
+            (true, true, false),
+            (true, false, false),
+        ] {
+            let at_once = warning(&status, &result, warned, is_new, Duration::ZERO);
+            let what = format!("{reason:?}, warned {warned}, new {is_new}: {at_once:?}");
+            assert_eq!(matches!(at_once, Grace::Wait(_)), waits, "{what}");
+            assert_eq!(at_once == Grace::Nothing, warned, "{what}");
+        }
     }
 }
 
@@ -181,10 +188,13 @@ fn nothing_is_warned_of_where_nothing_is_wrong_or_nothing_is_said() {
     let in_sync = Ok(Outcome::InSync);
     let long = Duration::from_secs(3600);
     let status = concluded(&in_sync);
-    assert_eq!(warning(&status, &in_sync, false, long), Grace::Nothing);
+    assert_eq!(
+        warning(&status, &in_sync, false, true, long),
+        Grace::Nothing
+    );
     let silent = StageStatus::default();
     let result = failed(Reason::NameConflict);
-    assert_eq!(warning(&silent, &result, false, long), Grace::Nothing);
+    assert_eq!(warning(&silent, &result, false, true, long), Grace::Nothing);
 }
 
 #[test]

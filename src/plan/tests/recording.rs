@@ -241,6 +241,15 @@ fn only_a_readable_change_of_what_was_in_sync_corrects_drift() {
 }
 
 #[test]
+fn a_write_of_which_the_server_kept_nothing_is_no_change() {
+    let mut known = record(Some(identity(SERVER, true)));
+    known.was_in_sync = true;
+    let known = noted(known, vec![patched(&[])]);
+    assert_eq!(events(&known), []);
+    assert_eq!(last_change(&known), None);
+}
+
+#[test]
 fn changes_of_one_reconcile_are_one_last_change_with_the_first_reason() {
     let known = record(Some(identity(SERVER, true)));
     let changes = vec![patched(&["name", "deviceClasses"]), Fact::Bound];

@@ -39,7 +39,7 @@ pub(super) async fn prepare(kubernetes: &Kubernetes) {
 }
 
 /// Gives the operator just these rights, in all namespaces.
-pub(super) async fn grant(kube: &Client, rules: &[PolicyRule]) {
+pub async fn grant(kube: &Client, rules: &[PolicyRule]) {
     let role = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
         "metadata": {"name": "operator"}, "rules": rules,
@@ -51,7 +51,7 @@ pub(super) async fn grant(kube: &Client, rules: &[PolicyRule]) {
 }
 
 /// Objects of one of our kinds.
-pub(super) fn api(kube: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
+pub fn api(kube: &Client, namespace: &str, kind: &str) -> Api<DynamicObject> {
     let gvk = GroupVersionKind::gvk("authentik-operator.io", "v1alpha1", kind);
     let resource = ApiResource::from_gvk_with_plural(&gvk, &format!("{}s", kind.to_lowercase()));
     if kind.starts_with("Cluster") {

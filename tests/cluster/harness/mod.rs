@@ -32,13 +32,11 @@ use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
 
 pub use self::{
     authentik::Authentik,
+    cluster::{api, grant},
     objects::{collection, condition, is_true, merge, message, patch, post, text, with},
     operator::Operator,
 };
-use self::{
-    authentik::real_authentik,
-    cluster::{grant, prepare},
-};
+use self::{authentik::real_authentik, cluster::prepare};
 use crate::{canaries::Canaries, record::Record};
 
 /// The collection of validation stages in authentik.
@@ -184,7 +182,7 @@ impl Test {
 
     /// Starts the operator, as at the beginning of the test, after it was taken.
     pub async fn start_operator(&self) {
-        *self.operator.lock().await = Some(self.spawn_operator());
+        self.start_with(self.options()).await;
     }
 
     /// Takes the running operator, to stop or to kill it.
@@ -198,7 +196,28 @@ impl Test {
 
     /// One more operator beside the first.
     pub fn spawn_operator(&self) -> Operator {
-        Operator::start(self.kubernetes, self.options(), self.canaries.clone())
+        self.spawn_with(self.options())
+    }
+
+    /// One more operator, with these options.
+    pub fn spawn_with(&self, options: Options) -> Operator {
+        Operator::start(self.kubernetes, options, self.canaries.clone())
+    }
+
+    /// Replaces the operator by one with these options.
+    pub async fn restart_with(&self, options: Options) {
+        self.take_operator().await.stop().await;
+        self.start_with(options).await;
+    }
+
+    /// Starts the operator with these options, after it was taken.
+    pub async fn start_with(&self, options: Options) {
+        *self.operator.lock().await = Some(self.spawn_with(options));
+    }
+
+    /// Kubernetes, with the operator's rights.
+    pub fn as_operator(&self) -> Client {
+        self.kubernetes.client(User::Operator)
     }
 
     /// Replaces the operator by one that does not watch Secrets, nor may. Only in a test that is [`alone`].
@@ -217,15 +236,16 @@ impl Test {
             watch_secrets: false,
             ..self.options()
         };
-        let operator = Operator::start(self.kubernetes, options, self.canaries.clone());
-        *self.operator.lock().await = Some(operator);
+        self.start_with(options).await;
     }
 
-    fn options(&self) -> Options {
+    /// What the test's own operator is started with.
+    pub fn options(&self) -> Options {
         Options {
             namespaces: vec![self.namespace.clone()],
             watch_secrets: true,
             leadership: Leadership::default(),
+            allowed_servers: Vec::new(),
         }
     }
 
