@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{inventory::AnyStage, server::Server};
+use super::{rows::AnyStage, server::Server};
 use crate::{
     authentik::{Body, Error},
     plan::claims::SameServer,

@@ -4,6 +4,7 @@
 //! ```text
 //! declared    what a connection's object says, of either kind
 //! list        one list of one server, as it was last read
+//! rows        what the lists hold
 //! inventory   all lists of one server
 //! health      what requests have shown of a server and of its token
 //! server      a server, as reconciles see it
@@ -25,6 +26,7 @@ mod inventory;
 mod list;
 mod object;
 mod registry;
+mod rows;
 mod server;
 mod status;
 mod task;
@@ -33,8 +35,8 @@ pub use self::{
     apart::{Apart, Doubt},
     client::client,
     declared::{Connection, Declared, key},
-    inventory::{AnyStage, DeviceType, Flow, Inventory},
     list::{List, Listed, State},
     registry::{Found, Registry},
+    rows::{AnyStage, Flow},
     server::Server,
 };
