@@ -116,6 +116,7 @@ impl Tasks {
                 keys.map(|key| (key.namespace, key.name)).collect()
             },
             refused: |_, _, _| {},
+            fields: "",
         };
         self.follow(api, hooks);
     }
@@ -139,6 +140,8 @@ impl Tasks {
             },
             known: |ctx, namespace| ctx.shared.secrets.keys(namespace),
             refused: |ctx, namespace, refused| ctx.shared.secrets.refused(namespace, refused),
+            // Helm keeps its releases in large Secrets of this type, several of each.
+            fields: "type!=helm.sh/release.v1",
         };
         self.follow(self.api(), hooks);
     }
@@ -162,6 +165,7 @@ impl Tasks {
                 names.map(|name| (String::new(), name)).collect()
             },
             refused: |_, _, _| {},
+            fields: "",
         };
         let api = Api::all(self.ctx.shared.kubernetes.client.clone());
         self.follow(api, hooks);
@@ -194,6 +198,7 @@ impl ForEachKind for Tasks {
                 ids.map(|id| (id.namespace, id.name)).collect()
             },
             refused: |_, _, _| {},
+            fields: "",
         };
         let queue = &self.ctx.shared.queue;
         let triggers = queue.open(K::KIND, self.namespace.clone());

@@ -76,6 +76,7 @@ impl Controller {
         // Each scope has one watch a stage kind, one of connections and, where they are watched, one of Secrets;
         // cluster connections and namespaces have one each.
         let watches = scopes.len() * (kinds.0 + 1 + usize::from(options.watch_secrets)) + 2;
+        let namespaces = options.namespaces.clone();
         let watched = match options.namespaces {
             _ if !options.watch_secrets => Watched::Nowhere,
             namespaces if namespaces.is_empty() => Watched::Everywhere,
@@ -83,7 +84,7 @@ impl Controller {
         };
         let leadership = options.leadership;
         let allowed = options.allowed_servers;
-        let shared = Shared::new(client, watched, watches, leadership, allowed);
+        let shared = Shared::new(client, watched, watches, leadership, allowed, namespaces);
         Self {
             ctx: Arc::new(Context::new(Arc::new(shared))),
             scopes,

@@ -43,6 +43,8 @@ pub struct Hooks<T> {
     pub known: fn(&Context, Option<&str>) -> Vec<Key>,
     /// Kubernetes refuses the watch of this namespace (none: all), or shows it again.
     pub refused: fn(&Context, Option<&str>, bool),
+    /// What the watch leaves out, as a field selector; empty: nothing.
+    pub fields: &'static str,
 }
 
 /// An object that can be watched.
@@ -169,15 +171,18 @@ fn key(object: &impl ResourceExt) -> Key {
 
 fn watch<T: Watchable>(
     api: Api<T>,
+    fields: &str,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<T>>> + Send {
     // Nothing reads the managed fields, and they can be larger than the rest. What was last applied may hold a Secret's
     // data, whose metadata alone are watched.
-    watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| {
-            object.meta_mut().managed_fields = None;
-            object.annotations_mut().remove(LAST_APPLIED);
-        })
+    let config = match fields {
+        "" => watcher::Config::default(),
+        fields => watcher::Config::default().fields(fields),
+    };
+    watcher(api, config).default_backoff().modify(|object| {
+        object.meta_mut().managed_fields = None;
+        object.annotations_mut().remove(LAST_APPLIED);
+    })
 }
 
 /// Where `kubectl apply` keeps what was last applied.
@@ -191,8 +196,9 @@ pub async fn follow<T: Watchable>(
     namespace: Option<String>,
     stop: Stop,
 ) {
+    let watch = watch(api, hooks.fields);
     let mut tracker = Tracker::new(ctx, hooks, namespace);
-    let mut events = std::pin::pin!(watch(api).take_until(stop));
+    let mut events = std::pin::pin!(watch.take_until(stop));
     while let Some(event) = events.next().await {
         tracker.track(event);
     }
@@ -221,10 +227,10 @@ pub async fn control<T: Watchable>(
     };
     let (reader, writer) = reflector::store::<T>();
     let kind = hooks.kind;
+    let watch = watch(api, hooks.fields);
     let due = ctx.clone();
     let mut tracker = Tracker::new(ctx.clone(), hooks, namespace);
-    let seen =
-        reflector(writer, watch(api)).flat_map(move |event| stream::iter(tracker.track(event)));
+    let seen = reflector(writer, watch).flat_map(move |event| stream::iter(tracker.track(event)));
     let asked = stream::unfold(triggers, |mut triggers| async move {
         Some((triggers.recv().await?, triggers))
     });

@@ -9,7 +9,7 @@ use super::{
     status::{self, Seen},
 };
 use crate::{
-    api::{CONNECTION_FINALIZER, ConnectionStatus},
+    api::ConnectionStatus,
     controller::{keys::ConnectionKey, shared::Shared},
     ops::traces,
     plan::{Note, patience},
@@ -44,19 +44,17 @@ impl Object {
     /// Keeps the object while stages are to be deleted through it. Returns those that its deletion waits for.
     pub(super) async fn hold(&mut self, declared: &Declared) -> Vec<String> {
         self.newest = self.newest.max(declared.version);
+        let finalizer = self.shared.connection_finalizer(&self.key);
         let needing = self.shared.memory.needing(&self.key);
-        let is_held = declared
-            .finalizers
-            .iter()
-            .any(|f| f == CONNECTION_FINALIZER);
+        let is_held = declared.finalizers.iter().any(|of| *of == finalizer);
         let can_be_written = self.held != declared.version || declared.version.is_none();
         // Kubernetes takes no new finalizer on an object that is being deleted.
         let is_due = is_held == needing.is_empty() && (is_held || !declared.is_deleted);
         if is_due && can_be_written {
             let mut finalizers = declared.finalizers.clone();
-            finalizers.retain(|finalizer| finalizer != CONNECTION_FINALIZER);
+            finalizers.retain(|of| *of != finalizer);
             if !is_held {
-                finalizers.push(CONNECTION_FINALIZER.to_owned());
+                finalizers.push(finalizer);
             }
             let kubernetes = &self.shared.kubernetes;
             match kubernetes

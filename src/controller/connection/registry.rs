@@ -210,16 +210,6 @@ impl Registry {
         }
     }
 
-    /// Any server at this URL that answers.
-    pub fn at(&self, url: &str) -> Option<Arc<Server>> {
-        let handles = self.handles.read();
-        let mut servers = handles.values().filter_map(|handle| {
-            let server = handle.known.read().server.clone()?;
-            (server.url == url && server.learned.health() == Health::Up).then_some(server)
-        });
-        servers.next()
-    }
-
     /// Name and `Ready` reason of every connection.
     pub fn reasons(&self) -> Vec<(String, String)> {
         let handles = self.handles.read();

@@ -92,14 +92,6 @@ impl Memory {
         (!entry.is_newer_than(resource)).then(|| entry.view(resource))
     }
 
-    /// Whether the watch still shows no newer version than this.
-    pub fn is_current<K: StageKind>(&self, resource: &K) -> bool {
-        let uid = resource.uid().unwrap_or_default();
-        let inner = self.lock();
-        let entry = inner.entries.get(uid.as_str());
-        entry.is_some_and(|entry| !entry.is_newer_than(resource))
-    }
-
     /// How long the resource has to wait before the next try; nothing when that is due, which is when it begins.
     pub fn wait(&self, uid: &str, request: &Request) -> Option<Duration> {
         self.with(uid, |entry| entry.backoff.wait(request))

@@ -90,6 +90,11 @@ async fn until_deleted<K: StageKind>(ctx: &Arc<Context>, subject: Subject<K>) ->
     let (tell, mut deleted) = oneshot::channel();
     let memory = &ctx.shared.memory;
     memory.with(&subject.uid, |entry| entry.on_deletion = Some(tell));
+    // Its deletion may have been seen just before that.
+    if memory.begin(&*subject.resource).is_none() {
+        traces::ends("Outdated", false);
+        return None;
+    }
     let _turn = tokio::select! {
         biased;
         _ = &mut deleted => return None,
