@@ -8,8 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::{
-    Steps, bindings,
+    bindings,
     observe::{Sight, get, holder, look_up, note, note_gone, settle},
+    stop::Steps,
     subject::Subject,
 };
 use crate::{
@@ -82,7 +83,15 @@ impl<K: StageKind> Actor<'_, K> {
     }
 
     async fn tell_apart(&self, rival: &Rival) -> Steps<()> {
-        let Some(other) = self.ctx.registry.at(&rival.server) else {
+        // By its own connection: nobody's token is used for another.
+        let memory = &self.ctx.shared.memory;
+        let standing = memory.standing(&rival.claim.id);
+        let other = standing.and_then(|standing| {
+            let reference = standing.connection.as_ref();
+            let namespace = &rival.claim.id.namespace;
+            self.ctx.registry.working(namespace, reference)
+        });
+        let Some(other) = other.filter(|other| other.url == rival.server) else {
             return Err(self.doubt(rival, "it is out of reach").into());
         };
         self.subject.writes.begin();

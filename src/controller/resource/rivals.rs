@@ -8,6 +8,7 @@ use crate::{
     plan::{
         Live, Record,
         claims::{Claim, Rival, SameServer},
+        failure::Reason,
     },
     stages::{ResourceId, StageKind},
 };
@@ -67,8 +68,9 @@ fn rival(
     let has_name = is_here && !is_named && stage.is_some_and(|stage| stage.name == name);
     let could_manage = is_here
         && standing.name == name
+        && standing.reason != Reason::AccessDenied.as_str()
         && ctx.registry.working(&id.namespace, reference).is_some();
-    (manages || has_name || could_manage).then(|| Rival {
+    (manages || has_name || could_manage).then_some(Rival {
         claim: Claim {
             id,
             created: standing.created,
