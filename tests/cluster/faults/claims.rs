@@ -46,19 +46,20 @@ impl Snapshot {
         let named = self.stage_named(name).map(|(uuid, _, _)| uuid);
         let is_there = |uuid: &&str| self.stages.contains_key(*uuid);
         let own = resource.manages().filter(is_there);
+        let has_it = own.is_some() && own == named;
         let others = self.resources.iter().filter(|other| {
             other.is_active() && (other.kind, other.id()) != (resource.kind, resource.id())
         });
         for other in others {
             let of = other.manages().filter(is_there);
             let shares = own.is_some() && of == own;
-            let holds = of.is_some() && of == named && own != named;
-            let wants = other.stage_name() == name && own != named;
+            let holds = of.is_some() && of == named && !has_it;
+            let wants = other.stage_name() == name && !has_it;
             // A stage of its own that is to get the name, or had it.
             let renames = of.is_some() && (wants || other.recorded_name() == Some(name));
             let is_older = other.created() < resource.created();
             let may_be_older = other.created() <= resource.created();
-            if holds || (shares || wants) && may_be_older || renames && own != named {
+            if holds || (shares || wants) && may_be_older || renames && !has_it {
                 better.of.push(other.id());
             }
             // Nobody's stage yet: the older one gets it.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::{
     dice::Dice,
@@ -44,6 +45,7 @@ pub struct History<'a> {
     pub(super) dice: Dice,
     /// What has happened, one line a step.
     told: String,
+    begun: Instant,
     pub(super) steps: usize,
     /// The present spec of each resource on the healthy server that is not deleted.
     pub(super) specs: BTreeMap<Slot, Value>,
@@ -93,6 +95,7 @@ impl<'a> History<'a> {
             world,
             replicas,
             told: format!("{setting:?}, beside {sick}\n"),
+            begun: Instant::now(),
             sick,
             dice,
             steps: 0,
@@ -202,7 +205,8 @@ impl<'a> History<'a> {
     }
 
     pub(super) fn tell(&mut self, what: impl std::fmt::Display) {
-        writeln!(self.told, "{:3}. {what}", self.steps).expect("a text takes all");
+        let after = self.begun.elapsed().as_secs_f64();
+        writeln!(self.told, "{:3}. {after:5.1} s: {what}", self.steps).expect("a text takes all");
     }
 
     /// Waits until the operator has sent so many requests to authentik, but not long.
