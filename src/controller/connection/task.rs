@@ -142,7 +142,12 @@ impl Task {
         let known = Known {
             allowed: Some(declared.allowed.clone()),
             server: self.server.clone(),
-            failure: result.as_ref().err().filter(|_| !self.is_down()).cloned(),
+            // Of a server that is out of reach its health tells why.
+            failure: result
+                .as_ref()
+                .err()
+                .filter(|_| self.token.is_none() || !self.is_down())
+                .cloned(),
         };
         *self.handle.known.write() = known.clone();
         let server = self.server.as_ref();
@@ -298,6 +303,7 @@ impl Task {
     fn replace(&mut self, server: Option<Arc<Server>>) {
         if let Some(old) = std::mem::replace(&mut self.server, server) {
             old.client.close();
+            *self.handle.known.write() = Known::default();
         }
         self.failures = 0;
         self.due = Instant::now();
