@@ -25,7 +25,7 @@ pub use self::{
 use self::{entry::Entry, inner::Inner};
 use super::keys::{ConnectionKey, Dependency, Uid};
 use crate::{
-    api::StageStatus,
+    api::{StageIdentity, StageStatus},
     authentik::Collection,
     plan::{Note, failure::Failure},
     stages::{ResourceId, StageKind},
@@ -208,6 +208,19 @@ impl Memory {
         inner.put(uid.clone(), entry);
         concerned.rivals.extend(inner.rivals_of(&uid));
         concerned
+    }
+
+    /// Notes the stage that a reconcile under way has come to manage, so that no other takes it for nobody's before the status
+    /// says so. Returns who else wants it.
+    pub fn found(&self, uid: &str, stage: &StageIdentity) -> Vec<ResourceId> {
+        let mut inner = self.lock();
+        let Some((uid, mut entry)) = inner.entries.remove_entry(uid) else {
+            return Vec::new();
+        };
+        inner.indices.remove(&uid, &entry);
+        entry.found(stage);
+        inner.put(uid.clone(), entry);
+        inner.rivals_of(&uid)
     }
 
     /// Changes what is kept of a resource, if it is there still.

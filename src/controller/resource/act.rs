@@ -69,7 +69,14 @@ impl<K: StageKind> Actor<'_, K> {
     }
 
     fn fact(&mut self, fact: Fact) {
+        let managed = self.record.managed().map(|stage| stage.uuid);
         self.record.note(fact, Timestamp::now());
+        let stage = self.record.managed();
+        if let Some(stage) = stage.filter(|stage| Some(stage.uuid) != managed) {
+            let shared = &self.ctx.shared;
+            let rivals = shared.memory.found(&self.subject.uid, stage);
+            shared.due(&rivals);
+        }
     }
 
     fn live(&self) -> Steps<Arc<Live>> {
