@@ -19,8 +19,9 @@ use crate::{
 
 const CONNECTION: &str = "AuthentikConnection";
 
-/// The most memory that the operator may ever have.
-const MOST: usize = 96 << 20;
+/// The most memory that bad servers may cost: with what a release build has beside a healthy one (24 MiB), 96 MiB. What
+/// the present build has by itself depends on how it was compiled.
+const MOST: usize = 72 << 20;
 
 /// A big answer.
 const BIG: usize = 28 << 20;
@@ -56,15 +57,15 @@ fn servers() -> Vec<Bad> {
     use Requests::{All, Lists, NoProbe, Probe, Writes};
     let rows = |row, rows, endless| Manner::Rows { row, rows, endless };
     vec![
-        bad("silent", 4, All, Never),
-        bad("probe", 4, Probe, Numbers(BIG)),
-        bad("half-probe", 4, Probe, Half(BIG)),
-        bad("numbers", 4, NoProbe, Numbers(BIG)),
-        bad("middling", 12, NoProbe, Numbers(MIDDLING)),
-        bad("writes", 4, Writes, Numbers(BIG)),
-        bad("half", 4, Lists, Half(BIG)),
-        bad("half-middling", 4, Lists, Half(MIDDLING)),
-        bad("name", 4, Lists, rows(Row::Named(2 << 20), 1, false)),
+        bad("silent", 2, All, Never),
+        bad("probe", 3, Probe, Numbers(BIG)),
+        bad("half-probe", 2, Probe, Half(BIG)),
+        bad("numbers", 3, NoProbe, Numbers(BIG)),
+        bad("middling", 8, NoProbe, Numbers(MIDDLING)),
+        bad("writes", 2, Writes, Numbers(BIG)),
+        bad("half", 2, Lists, Half(BIG)),
+        bad("half-middling", 3, Lists, Half(MIDDLING)),
+        bad("name", 2, Lists, rows(Row::Named(2 << 20), 1, false)),
         bad("names", 2, Lists, rows(Row::Named(2 << 20), 9, false)),
         bad("arrays", 2, Lists, rows(Row::Arrays(200_000), 4, false)),
         bad("pages", 1, Lists, rows(Row::Named(3_000), 100, true)),
@@ -75,7 +76,7 @@ fn servers() -> Vec<Bad> {
 
 /// Applies a connection of this name to a server, and stages that make the operator read as much as it ever does.
 async fn apply(test: &Test, name: &str, url: &str) -> Vec<String> {
-    let settings = json!({"resyncInterval": "1s", "timeout": "10s"});
+    let settings = json!({"resyncInterval": "3s", "timeout": "10s"});
     test.connection(name, url, settings).await;
     let elsewhere = json!({
         "notConfiguredAction": "configure",
@@ -135,14 +136,14 @@ async fn suffer(test: &Test, bad: Bad) -> Hostile {
     server
 }
 
-/// Ends when the program has had more memory than it may have.
-async fn too_much_memory(program: &Program) -> usize {
+/// Ends when the program has had more memory than it may have; returns how much more than at first.
+async fn too_much_memory(program: &Program, first: usize) -> usize {
     let mut often = tokio::time::interval(Duration::from_millis(50));
     loop {
         often.tick().await;
-        let peak = program.peak_memory();
-        if peak > MOST {
-            return peak;
+        let more = program.peak_memory() - first;
+        if more > MOST {
+            return more;
         }
     }
 }
@@ -153,15 +154,18 @@ async fn whatever_servers_answer_the_operator_stays_small_and_goes_on() {
         test.take_operator().await.stop().await;
         let program = Program::start(test, &["--leader-election", "false"], &[]);
         test.connect_with(json!({"resyncInterval": "1s"})).await;
+        test.validate("first", json!({})).await;
+        test.in_sync(VALIDATE, "first").await;
+        let first = program.peak_memory();
         let servers = join_all(servers().into_iter().map(|bad| suffer(test, bad)));
         let _servers = tokio::select! {
-            peak = too_much_memory(&program) => panic!("{} MiB are too much", peak >> 20),
+            more = too_much_memory(&program, first) => panic!("{} MiB are too much", more >> 20),
             servers = servers => servers,
         };
         test.validate("healthy", json!({})).await;
         test.in_sync(VALIDATE, "healthy").await;
-        let peak = program.peak_memory();
-        assert!(peak <= MOST, "{} MiB are too much", peak >> 20);
+        let more = program.peak_memory() - first;
+        assert!(more <= MOST, "{} MiB are too much", more >> 20);
         program.terminate().await;
     })
     .await;
