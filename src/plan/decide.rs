@@ -103,12 +103,19 @@ pub fn decide<K: StageKind>(seen: &Situation<'_>) -> Step {
     let step = unopposed::<K>(seen);
     match verdict(&seen.own, seen.rivals) {
         Verdict::Theirs(rival) => Step::End(Err(belongs_to(seen, &rival.claim, &rival.server))),
-        // Nothing is at stake while nothing is to be written to authentik.
-        Verdict::Unknown(rival) if !matches!(step, Step::End(_) | Step::Finalize) => {
+        Verdict::Unknown(rival) if is_at_stake(seen, &rival.claim, &step) => {
             Step::TellApart(rival.clone())
         }
         Verdict::Unknown(_) | Verdict::Ours => step,
     }
+}
+
+/// Whether it matters whose the stage is: something is to be written to authentik, or the resource has come to manage the
+/// stage since the operator started, or the other one has. What both managed before that was told apart then.
+fn is_at_stake(seen: &Situation<'_>, rival: &Claim, step: &Step) -> bool {
+    let is_old = seen.own.is_restored && rival.is_restored;
+    let writes = !matches!(step, Step::End(_) | Step::Finalize);
+    writes || seen.own.manages && !is_old
 }
 
 /// The next step where nobody else has a claim to the stage.
@@ -336,6 +343,7 @@ fn held_by(seen: &Situation<'_>, holder: &Holder) -> Failure {
                 id: id.clone(),
                 created: None,
                 manages: true,
+                is_restored: false,
             };
             return belongs_to(seen, &claim, seen.server);
         }

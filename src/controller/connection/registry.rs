@@ -122,12 +122,22 @@ impl Registry {
         namespace: &str,
         reference: Option<&ConnectionReference>,
     ) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let turns = self.turns(namespace, reference);
+            let turn = turns.clone().acquire_owned().await.ok()?;
+            // The connection may have come, gone or changed its limit during the wait.
+            if Arc::ptr_eq(&turns, &self.turns(namespace, reference)) {
+                return Some(turn);
+            }
+        }
+    }
+
+    fn turns(&self, namespace: &str, reference: Option<&ConnectionReference>) -> Arc<Semaphore> {
         let handle = self.handle(namespace, reference);
-        let turns = handle.map_or_else(
+        handle.map_or_else(
             || self.without_connection.clone(),
             |handle| handle.turns.read().1.clone(),
-        );
-        turns.acquire_owned().await.ok()
+        )
     }
 
     /// The turn of a reconcile that needs no connection.

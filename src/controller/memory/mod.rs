@@ -25,7 +25,7 @@ pub use self::{
 use self::{entry::Entry, inner::Inner};
 use super::keys::{ConnectionKey, Dependency, Uid};
 use crate::{
-    api::StageStatus,
+    api::{StageIdentity, StageStatus},
     authentik::Collection,
     plan::{Note, failure::Failure},
     stages::{ResourceId, StageKind},
@@ -208,6 +208,25 @@ impl Memory {
         inner.put(uid.clone(), entry);
         concerned.rivals.extend(inner.rivals_of(&uid));
         concerned
+    }
+
+    /// Notes the stage that a reconcile under way has come to manage, so that no other takes it for nobody's, and its
+    /// connection is kept, before the status says so.
+    pub fn found(&self, uid: &str, stage: &StageIdentity) -> Concerned {
+        let mut inner = self.lock();
+        let Some((uid, mut entry)) = inner.entries.remove_entry(uid) else {
+            return Concerned::default();
+        };
+        inner.indices.remove(&uid, &entry);
+        let needed = entry.needs_connection();
+        entry.found(stage);
+        let need_changed = needed != entry.needs_connection();
+        inner.put(uid.clone(), entry);
+        Concerned {
+            rivals: inner.rivals_of(&uid),
+            need_changed,
+            left: None,
+        }
     }
 
     /// Changes what is kept of a resource, if it is there still.

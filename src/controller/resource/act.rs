@@ -69,7 +69,19 @@ impl<K: StageKind> Actor<'_, K> {
     }
 
     fn fact(&mut self, fact: Fact) {
+        let managed = self.record.managed().map(|stage| stage.uuid);
         self.record.note(fact, Timestamp::now());
+        let stage = self.record.managed();
+        if let Some(stage) = stage.filter(|stage| Some(stage.uuid) != managed) {
+            let shared = &self.ctx.shared;
+            let concerned = shared.memory.found(&self.subject.uid, stage);
+            shared.due(&concerned.rivals);
+            if concerned.need_changed {
+                let reference = self.subject.resource.common().connection_ref.as_ref();
+                let namespace = &self.subject.id.namespace;
+                self.ctx.registry.poke(namespace, reference);
+            }
+        }
     }
 
     fn live(&self) -> Steps<Arc<Live>> {

@@ -140,6 +140,8 @@ async fn remove<K: StageKind>(
             if error.outcome_unknown() {
                 let memory = &ctx.shared.memory;
                 memory.with(&subject.uid, |entry| entry.is_uncertain = true);
+                // An answer that tells nothing may have this reason, whatever the version says.
+                no_devices::<K>(server, stage).await?;
             }
             Err(error.into())
         }

@@ -21,10 +21,12 @@ pub(super) fn own_claim<K: StageKind>(
 ) -> Claim {
     let uuid = sight.live.as_ref().map(|live| live.uuid);
     let manages = record.managed().map(|stage| stage.uuid);
+    let restored = subject.view.restored;
     Claim {
         id: subject.id.clone(),
         created: subject.resource.creation_timestamp().map(|time| time.0),
         manages: uuid.is_some() && manages == uuid,
+        is_restored: restored.is_some() && restored == uuid,
     }
 }
 
@@ -75,6 +77,7 @@ fn rival(
             id,
             created: standing.created,
             manages,
+            is_restored: stage.is_some_and(|stage| standing.restored == Some(stage.uuid)),
         },
         has_name,
         server: url,

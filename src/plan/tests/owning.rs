@@ -51,6 +51,22 @@ fn a_rival_on_another_server_or_with_a_worse_claim_changes_nothing() {
 }
 
 #[test]
+fn whether_two_servers_are_one_is_asked_where_either_has_come_to_manage_the_stage_of_late() {
+    for (name, ours, theirs, next) in [
+        ("both had it before", true, true, "InSync"),
+        ("ours is new", false, true, "TellApart older"),
+        ("theirs is new", true, false, "TellApart older"),
+    ] {
+        let mut case = Case::in_sync();
+        let mut rival = older(SameServer::Unknown);
+        rival.claim.is_restored = theirs;
+        case.own.is_restored = ours;
+        case.rivals = vec![rival];
+        check([(name, case, next)]);
+    }
+}
+
+#[test]
 fn whether_two_servers_are_one_is_asked_only_while_something_is_to_be_written() {
     let doubted = |case| with(case, |case| case.rivals = vec![older(SameServer::Unknown)]);
     check([

@@ -54,6 +54,7 @@ pub fn claim(name: &str, created: i64, manages: bool) -> Claim {
         id: resource(name),
         created: Timestamp::from_second(created).ok(),
         manages,
+        is_restored: true,
     }
 }
 
