@@ -126,6 +126,8 @@ impl Isolation<'_> {
         let operator = Operator::start(kubernetes, program, "operator", namespace).await?;
         let first = cluster::stage_on("default");
         self.cluster.time_to_ready(STAGE, "first", first).await?;
+        // Connections of the operator, its API server and the simulator are warm after this.
+        self.measure("warm").await?;
         let alone = self.measure("alone").await?;
         let resident = operator.resident()?;
         let sick = Sick::fall_ill(self.cluster, sickness).await?;
@@ -210,6 +212,7 @@ impl Isolation<'_> {
         let cpu = operator.cpu()? - before;
         report.add(Figure::new("CPU of the next 20 s", cpu, Unit::CpuSeconds));
         report.add(resident("after them", operator.resident()?).target(RESIDENT));
+        report.add(resident("at most", operator.peak()?).target(RESIDENT));
         Ok(())
     }
 }

@@ -53,10 +53,21 @@ impl Operator {
 
     /// MiB that are resident.
     pub(super) fn resident(&self) -> Result<f64> {
+        self.memory("VmRSS")
+    }
+
+    /// The most MiB that were resident at any time.
+    pub(super) fn peak(&self) -> Result<f64> {
+        self.memory("VmHWM")
+    }
+
+    fn memory(&self, field: &str) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next());
-        let kib: f64 = kib.ok_or("no VmRSS in the process's status")?.parse()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
+        let kib: f64 = kib
+            .ok_or("no such memory in the process's status")?
+            .parse()?;
         Ok(kib / 1024.0)
     }
 

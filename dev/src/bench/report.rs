@@ -28,6 +28,7 @@ pub(super) enum Unit {
     MiB,
     Requests,
     Writes,
+    Reconciles,
     /// How many times as much.
     Times,
 }
@@ -41,13 +42,14 @@ impl Unit {
             Self::MiB => "MiB",
             Self::Requests => "requests",
             Self::Writes => "writes",
+            Self::Reconciles => "reconciles",
             Self::Times => "times",
         }
     }
 
     fn show(self, value: f64) -> String {
         match self {
-            Self::Requests | Self::Writes => format!("{value:.0}"),
+            Self::Requests | Self::Writes | Self::Reconciles => format!("{value:.0}"),
             Self::Milliseconds | Self::MiB => format!("{value:.1}"),
             Self::Seconds | Self::CpuSeconds | Self::Times => format!("{value:.2}"),
         }

@@ -128,6 +128,12 @@ impl Scenario<'_> {
         self.add(
             Figure::new("cold start: Kubernetes writes", writes, Unit::Writes).floor(stages * 3.0),
         );
+        let reconciles = operator.metric(IN_SYNC.0, "").await?;
+        self.add(Figure::new(
+            "cold start: reconciles",
+            reconciles,
+            Unit::Reconciles,
+        ));
         self.add(Figure::new(
             "cold start: CPU",
             operator.cpu()?,
@@ -269,8 +275,9 @@ impl Scenario<'_> {
 
     fn memory(&mut self, when: &str, operator: &Operator) -> Result<()> {
         let target = memory_target(self.names.len() - self.newcomers_so_far());
-        let figure = Figure::new(format!("resident {when}"), operator.resident()?, Unit::MiB);
-        self.add(figure.target(target));
+        let figure = |what: &str, value| Figure::new(format!("{what} {when}"), value, Unit::MiB);
+        self.add(figure("resident", operator.resident()?).target(target));
+        self.add(figure("resident, at most,", operator.peak()?));
         Ok(())
     }
 
