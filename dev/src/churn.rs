@@ -74,8 +74,9 @@ impl Others {
             .json()
             .await
             .expect("a row is JSON");
-        let key = row["pk"].as_str().expect("a row has a key");
-        key.to_owned()
+        // A flow's path has its slug in it.
+        let key = row["slug"].as_str().or_else(|| row["pk"].as_str());
+        key.expect("a row has a key").to_owned()
     }
 
     async fn delete(&self, row: &str) {
