@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{PATIENCE, Test, VALIDATE, VALIDATES, message, test, text, with},
+    harness::{Test, VALIDATE, VALIDATES, message, patience, test, text, with},
     on_every_version,
 };
 
@@ -288,7 +288,7 @@ async fn who_loses_a_race_to_create_looks_at_what_the_winner_made() {
                 let mut bodies = audit.iter().filter_map(|exchange| exchange.body.as_ref());
                 bodies.any(|body| body["name"] == name)
             };
-            assert!(test.gateway.wait_for(asked, PATIENCE).await);
+            assert!(test.gateway.wait_for(asked, patience()).await);
             let winner = json!({"name": name, "not_configured_action": action});
             let winner = test
                 .authentik

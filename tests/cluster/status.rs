@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{PATIENCE, Test, test};
+use crate::harness::{Test, patience, test};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_try_that_fails_as_before_writes_nothing() {
@@ -33,7 +33,7 @@ async fn a_probe_that_fails_as_before_writes_nothing() {
         test.event("default", "AccessDenied").await;
         nothing_is_written(test, async || {
             let probes = test.gateway.audit().len();
-            assert!(test.gateway.wait_for(|audit| audit.len() > probes + 1, PATIENCE).await);
+            assert!(test.gateway.wait_for(|audit| audit.len() > probes + 1, patience()).await);
         })
         .await;
     })

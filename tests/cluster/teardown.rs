@@ -5,7 +5,7 @@ use kube::{ResourceExt, api::DynamicObject};
 use serde_json::json;
 
 use crate::{
-    harness::{DUO, PATIENCE, PROBE, Test, VALIDATE, alone, test, with},
+    harness::{DUO, PROBE, Test, VALIDATE, alone, patience, test, with},
     harness_more::{CLUSTER_CONNECTION, CONNECTION},
 };
 
@@ -144,7 +144,7 @@ impl<'a> Bundle<'a> {
         }
         let probed = self.test.gateway.wait_for(
             |audit| audit.iter().any(|exchange| exchange.path == PROBE),
-            PATIENCE,
+            patience(),
         );
         assert!(probed.await, "a connection that is needed is not used");
     }

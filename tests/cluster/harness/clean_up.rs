@@ -8,7 +8,7 @@ use kube::{
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{DUO, PATIENCE, Test, VALIDATE};
+use super::{DUO, Test, VALIDATE, patience};
 use crate::factor;
 
 impl Test {
@@ -21,7 +21,7 @@ impl Test {
         let last = json!({"suspend": true});
         if let Ok(last) = self.try_apply(VALIDATE, "last", last).await {
             let uid = last.uid().unwrap_or_default();
-            assert!(self.record.shows(&uid, PATIENCE).await, "no watch");
+            assert!(self.record.shows(&uid, patience()).await, "no watch");
         }
         let weakened = factor::weakened(&self.gateway.history(), &self.record.asked());
         assert!(weakened.is_empty(), "{weakened:#?}");
