@@ -83,6 +83,7 @@ async fn a_list_that_moves_all_the_time_is_read_all_the_same() {
         let repair = patch(VALIDATE, json!({"not_configured_action": "skip"}));
         assert_eq!(test.written(), [repair.clone(), repair]);
         assert!(churn.more(2, patience()).await, "the list did not move");
+        churn.end().await;
         nobody_was_in_trouble(test, &names).await;
     })
     .await;
