@@ -1,20 +1,24 @@
 //! A Kubernetes operator for the stages of authentik that decide about second factors.
 //!
 //! # How it is laid out
-//! - [`api`]: the Kubernetes types that all kinds share: connections, references, policies, status.
-//! - [`stages`]: one file a kind, with all that is particular to it, and the registry of kinds.
-//! - [`plan`]: pure: from what is wanted and what is there to what has to be written.
-//! - [`authentik`]: the client of authentik's API. It knows nothing of Kubernetes.
-//! - [`controller`]: the watches, the inventory, and the reconcile: observe, resolve, diff, act, report.
+//! From the top to the bottom; each uses those below it only, and `tests/layout/` holds the code to that.
 //! - [`cli`]: the command line, one file a subcommand.
-//! - [`ops`]: logs, metrics, health, leader election, rights.
+//! - [`controller`]: the watches, a task for each connection, a memory for each resource, and the reconcile.
+//! - [`ops`]: logs, metrics, traces, health, leader election, rights.
+//! - [`plan`]: every decision, without effects: from what is wanted and what is there to the next step.
+//! - [`stages`]: one file a kind, with all that is particular to it, and the registry of kinds.
+//! - [`api`]: the Kubernetes types that all kinds share: connections, references, policies, status.
+//! - [`authentik`]: the client of authentik's API. It knows nothing of Kubernetes.
 //!
 //! # What happens when a resource changes
-//! Its watch notes it and queues it. The reconcile (`controller::stage`) finds its server by its connection,
-//! its live stage in that server's inventory, and what its references stand for; compares the two; writes what
-//! differs; and writes the status where that has changed. A resource in sync is not looked at again by itself:
-//! the connection lists its server once a resync interval and queues the resources of the stages that differ
-//! from the last list.
+//! Its watch notes it in the memory and queues it. The reconcile (`controller::resource`) gets its server from its
+//! connection, finds its live stage in that server's inventory, and looks up what its references stand for.
+//! [`plan::decide`] says what the next step is. The reconcile does it and asks again, until nothing is left to do;
+//! then it writes the status where that has changed. What the connection does not know yet ends the reconcile, and
+//! wakes the resource once it is known.
+//!
+//! A resource in sync is not looked at again by itself. The task of its connection lists the server once a resync
+//! interval, and queues the resources of the stages that differ from the last list.
 
 // kube's derive macros repeat an attribute for each column of `kubectl get`.
 #![allow(clippy::duplicated_attributes)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use arbitrary::Arbitrary;
 use authentik_stage_operator::{
+    authentik::{Remote, fuzzing},
     plan::{Desired, Live, Row, diff, matches, update_body},
     stages::{ForEachKind, NAME, StageKind, for_each_kind},
 };
@@ -79,7 +80,8 @@ impl ForEachKind for Input {
         };
         let before = diff::<K>(&desired, &live, &[]);
         assert_eq!(matches::<K>(&desired, &live), before.changes.is_empty());
-        let _ = (before.drift(), before.spec_fields());
+        let show = |text: &str| fuzzing::show(&Remote::from(text));
+        let _ = (before.drift(&show), before.spec_fields());
         // authentik ignores fields that it does not know.
         for (field, value) in update_body::<K>(&before, &desired) {
             if field == NAME.api {

@@ -10,12 +10,11 @@ use kube::{
 };
 
 use super::{
-    Stop,
     connection::{Connection, Declared, key},
     context::Context,
     keys::{ConnectionKey, Dependency, kind_name},
     resource::{dependencies, reconcile, refuse, unreadable},
-    watch::{Hooks, Watchable, control, follow},
+    watch::{Hooks, Stop, Watchable, control, follow},
 };
 use crate::{
     api::{AuthentikConnection, ClusterAuthentikConnection},
@@ -117,6 +116,7 @@ impl Tasks {
                 keys.map(|key| (key.namespace, key.name)).collect()
             },
             refused: |_, _, _| {},
+            fields: "",
         };
         self.follow(api, hooks);
     }
@@ -140,6 +140,8 @@ impl Tasks {
             },
             known: |ctx, namespace| ctx.shared.secrets.keys(namespace),
             refused: |ctx, namespace, refused| ctx.shared.secrets.refused(namespace, refused),
+            // Helm keeps its releases in large Secrets of this type, several of each.
+            fields: "type!=helm.sh/release.v1",
         };
         self.follow(self.api(), hooks);
     }
@@ -163,6 +165,7 @@ impl Tasks {
                 names.map(|name| (String::new(), name)).collect()
             },
             refused: |_, _, _| {},
+            fields: "",
         };
         let api = Api::all(self.ctx.shared.kubernetes.client.clone());
         self.follow(api, hooks);
@@ -195,6 +198,7 @@ impl ForEachKind for Tasks {
                 ids.map(|id| (id.namespace, id.name)).collect()
             },
             refused: |_, _, _| {},
+            fields: "",
         };
         let queue = &self.ctx.shared.queue;
         let triggers = queue.open(K::KIND, self.namespace.clone());

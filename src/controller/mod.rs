@@ -33,14 +33,10 @@ mod watch;
 
 use std::{future::Future, sync::Arc};
 
-use futures::{
-    FutureExt, StreamExt,
-    future::{BoxFuture, Shared as SharedFuture},
-    stream::FuturesUnordered,
-};
+use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use kube::Client;
 
-use self::{context::Context, hooks::Tasks, secrets::Watched, shared::Shared};
+use self::{context::Context, hooks::Tasks, secrets::Watched, shared::Shared, watch::Stop};
 use crate::{
     ops::{leader::Leadership, metrics},
     stages::{ForEachKind, StageKind, for_each_kind},
@@ -58,8 +54,6 @@ pub struct Options {
     /// The URL prefixes that connections may lead to; none: all.
     pub allowed_servers: Vec<String>,
 }
-
-type Stop = SharedFuture<BoxFuture<'static, ()>>;
 
 /// The controller.
 pub struct Controller {
@@ -82,6 +76,7 @@ impl Controller {
         // Each scope has one watch a stage kind, one of connections and, where they are watched, one of Secrets;
         // cluster connections and namespaces have one each.
         let watches = scopes.len() * (kinds.0 + 1 + usize::from(options.watch_secrets)) + 2;
+        let namespaces = options.namespaces.clone();
         let watched = match options.namespaces {
             _ if !options.watch_secrets => Watched::Nowhere,
             namespaces if namespaces.is_empty() => Watched::Everywhere,
@@ -89,7 +84,7 @@ impl Controller {
         };
         let leadership = options.leadership;
         let allowed = options.allowed_servers;
-        let shared = Shared::new(client, watched, watches, leadership, allowed);
+        let shared = Shared::new(client, watched, watches, leadership, allowed, namespaces);
         Self {
             ctx: Arc::new(Context::new(Arc::new(shared))),
             scopes,

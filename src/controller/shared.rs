@@ -1,8 +1,12 @@
 //! What all parts of the controller share.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering},
+use std::{
+    collections::BTreeSet,
+    hash::{DefaultHasher, Hash, Hasher},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use kube::Client;
@@ -19,6 +23,7 @@ use super::{
     secrets::{Secrets, Watched},
 };
 use crate::{
+    api::CONNECTION_FINALIZER,
     authentik::Budget,
     ops::{leader::Leadership, metrics::Metrics},
     stages::ResourceId,
@@ -46,8 +51,10 @@ pub struct Shared {
     pub budget: Budget,
     /// The URL prefixes that connections may lead to; none: all.
     pub allowed_servers: Vec<String>,
+    /// The namespaces that are watched; none: all.
+    namespaces_watched: Vec<String>,
     /// What Kubernetes refuses to show: kind, and namespace (empty: all).
-    refused: Mutex<std::collections::BTreeSet<(&'static str, String)>>,
+    refused: Mutex<BTreeSet<(&'static str, String)>>,
     unsynced: AtomicUsize,
     synced: watch::Sender<bool>,
 }
@@ -61,7 +68,9 @@ impl Shared {
         watches: usize,
         leadership: Leadership,
         allowed_servers: Vec<String>,
+        mut namespaces_watched: Vec<String>,
     ) -> Self {
+        namespaces_watched.sort_unstable();
         let kubernetes = Arc::new(Kubernetes::new(client.clone(), leadership.clone()));
         Self {
             events: Events::new(kubernetes.clone()),
@@ -74,10 +83,22 @@ impl Shared {
             leadership,
             budget: Budget::default(),
             allowed_servers,
+            namespaces_watched,
             refused: Mutex::default(),
             unsynced: AtomicUsize::new(watches),
             synced: watch::Sender::new(watches == 0),
         }
+    }
+
+    /// The finalizer of a connection. A cluster connection may serve several operators, each with namespaces of its own:
+    /// each has its own finalizer there, or they would take each other's away.
+    pub fn connection_finalizer(&self, key: &ConnectionKey) -> String {
+        if key.namespace.is_empty() && !self.namespaces_watched.is_empty() {
+            let mut hasher = DefaultHasher::new();
+            self.namespaces_watched.hash(&mut hasher);
+            return format!("{CONNECTION_FINALIZER}-{:016x}", hasher.finish());
+        }
+        CONNECTION_FINALIZER.to_owned()
     }
 
     /// Something has changed: whoever depends on it is due.

@@ -1,12 +1,13 @@
 //! The watches: one a kind and namespace, each feeding what it sees to the context and, for the kinds that are reconciled,
 //! to a queue of its own.
 
-use std::{
-    collections::HashSet, convert::Infallible, fmt::Debug, future::Future, sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, convert::Infallible, fmt::Debug, sync::Arc, time::Duration};
 
-use futures::{FutureExt, Stream, StreamExt, future::BoxFuture, stream};
+use futures::{
+    FutureExt, Stream, StreamExt,
+    future::{BoxFuture, Shared},
+    stream,
+};
 use kube::{
     Api, Resource, ResourceExt,
     runtime::{
@@ -27,6 +28,9 @@ use crate::{ops::traces, plan::due};
 /// How many failures a reconcile that panicked counts for.
 const PANIC: u32 = 6;
 
+/// Ends what runs.
+pub type Stop = Shared<BoxFuture<'static, ()>>;
+
 /// What a watch does with what it sees.
 pub struct Hooks<T> {
     /// The name of the kind.
@@ -39,6 +43,8 @@ pub struct Hooks<T> {
     pub known: fn(&Context, Option<&str>) -> Vec<Key>,
     /// Kubernetes refuses the watch of this namespace (none: all), or shows it again.
     pub refused: fn(&Context, Option<&str>, bool),
+    /// What the watch leaves out, as a field selector; empty: nothing.
+    pub fields: &'static str,
 }
 
 /// An object that can be watched.
@@ -165,15 +171,18 @@ fn key(object: &impl ResourceExt) -> Key {
 
 fn watch<T: Watchable>(
     api: Api<T>,
+    fields: &str,
 ) -> impl Stream<Item = watcher::Result<watcher::Event<T>>> + Send {
     // Nothing reads the managed fields, and they can be larger than the rest. What was last applied may hold a Secret's
     // data, whose metadata alone are watched.
-    watcher(api, watcher::Config::default())
-        .default_backoff()
-        .modify(|object| {
-            object.meta_mut().managed_fields = None;
-            object.annotations_mut().remove(LAST_APPLIED);
-        })
+    let config = match fields {
+        "" => watcher::Config::default(),
+        fields => watcher::Config::default().fields(fields),
+    };
+    watcher(api, config).default_backoff().modify(|object| {
+        object.meta_mut().managed_fields = None;
+        object.annotations_mut().remove(LAST_APPLIED);
+    })
 }
 
 /// Where `kubectl apply` keeps what was last applied.
@@ -185,10 +194,11 @@ pub async fn follow<T: Watchable>(
     api: Api<T>,
     hooks: Hooks<T>,
     namespace: Option<String>,
-    stop: impl Future<Output = ()> + Send + 'static,
+    stop: Stop,
 ) {
+    let watch = watch(api, hooks.fields);
     let mut tracker = Tracker::new(ctx, hooks, namespace);
-    let mut events = std::pin::pin!(watch(api).take_until(stop));
+    let mut events = std::pin::pin!(watch.take_until(stop));
     while let Some(event) = events.next().await {
         tracker.track(event);
     }
@@ -205,7 +215,7 @@ pub async fn control<T: Watchable>(
     namespace: Option<String>,
     triggers: mpsc::UnboundedReceiver<Key>,
     reconcile: Reconcile<T>,
-    stop: impl Future<Output = ()> + Clone + Send + 'static,
+    stop: Stop,
 ) {
     // Until this watch has shown what there is the runtime would wait for its store, however long.
     let (synced, early) = (ctx.clone(), stop.clone());
@@ -217,10 +227,10 @@ pub async fn control<T: Watchable>(
     };
     let (reader, writer) = reflector::store::<T>();
     let kind = hooks.kind;
+    let watch = watch(api, hooks.fields);
     let due = ctx.clone();
     let mut tracker = Tracker::new(ctx.clone(), hooks, namespace);
-    let seen =
-        reflector(writer, watch(api)).flat_map(move |event| stream::iter(tracker.track(event)));
+    let seen = reflector(writer, watch).flat_map(move |event| stream::iter(tracker.track(event)));
     let asked = stream::unfold(triggers, |mut triggers| async move {
         Some((triggers.recv().await?, triggers))
     });

@@ -25,6 +25,8 @@ pub struct Claim {
     pub created: Option<Timestamp>,
     /// Whether it manages this very stage.
     pub manages: bool,
+    /// Whether it did so already when the operator started.
+    pub is_restored: bool,
 }
 
 /// Another resource that manages the stage or its name, or could.
@@ -86,6 +88,7 @@ mod tests {
             },
             created: Timestamp::from_second(created).ok(),
             manages,
+            is_restored: false,
         }
     }
 

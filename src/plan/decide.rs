@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    bindings::{Binding, BindingWrite, DesiredBinding, only_missing},
+    bindings::{Binding, BindingWrite, DesiredBinding},
     claims::{Claim, Rival, Verdict, verdict},
     conclude::Outcome,
     desired::Desired,
@@ -100,14 +100,26 @@ pub fn decide<K: StageKind>(seen: &Situation<'_>) -> Step {
     if seen.observes {
         return observe::<K>(seen);
     }
+    let step = unopposed::<K>(seen);
     match verdict(&seen.own, seen.rivals) {
-        Verdict::Theirs(rival) => {
-            return Step::End(Err(belongs_to(seen, &rival.claim, &rival.server)));
+        Verdict::Theirs(rival) => Step::End(Err(belongs_to(seen, &rival.claim, &rival.server))),
+        Verdict::Unknown(rival) if is_at_stake(seen, &rival.claim, &step) => {
+            Step::TellApart(rival.clone())
         }
-        // Nothing is at stake while nothing is to be written.
-        Verdict::Unknown(rival) if !is_settled::<K>(seen) => return Step::TellApart(rival.clone()),
-        Verdict::Unknown(_) | Verdict::Ours => {}
+        Verdict::Unknown(_) | Verdict::Ours => step,
     }
+}
+
+/// Whether it matters whose the stage is: something is to be written to authentik, or the resource has come to manage the
+/// stage since the operator started, or the other one has. What both managed before that was told apart then.
+fn is_at_stake(seen: &Situation<'_>, rival: &Claim, step: &Step) -> bool {
+    let is_old = seen.own.is_restored && rival.is_restored;
+    let writes = !matches!(step, Step::End(_) | Step::Finalize);
+    writes || seen.own.manages && !is_old
+}
+
+/// The next step where nobody else has a claim to the stage.
+fn unopposed<K: StageKind>(seen: &Situation<'_>) -> Step {
     if let Some(holder) = seen.holder {
         return Step::End(Err(held_by(seen, holder)));
     }
@@ -121,14 +133,6 @@ pub fn decide<K: StageKind>(seen: &Situation<'_>) -> Step {
         return adopt::<K>(seen, live);
     }
     mend::<K>(seen, live)
-}
-
-/// Whether the resource manages the stage and has nothing to write.
-fn is_settled<K: StageKind>(seen: &Situation<'_>) -> bool {
-    let Some(live) = seen.live.filter(|_| seen.own.manages) else {
-        return false;
-    };
-    difference::<K>(seen, live).is_empty() && binding_writes(seen).is_empty()
 }
 
 fn difference<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Diff {
@@ -158,8 +162,8 @@ fn mend<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Step {
         return Step::Bind(bindings);
     }
     Step::End(
-        unsupported(seen, &diff)
-            .and_then(|()| every_flow_is_found(seen))
+        every_flow_is_found(seen)
+            .and_then(|()| unsupported(seen, &diff))
             .map(|()| Outcome::InSync),
     )
 }
@@ -209,7 +213,9 @@ fn mismatched<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Vec<&'static s
     let changes = diff::<K>(seen.desired, live, &[]).changes;
     let mut fields: Vec<_> = changes.iter().map(|change| change.field.spec).collect();
     debug_assert_eq!(fields.is_empty(), matches::<K>(seen.desired, live));
-    if !only_missing(&binding_writes(seen)) {
+    if let Some(desired) = &seen.desired.bindings
+        && !desired.lacks_only(seen.bindings)
+    {
         fields.push("flows");
     }
     fields.sort_unstable();
@@ -304,7 +310,6 @@ fn unsupported(seen: &Situation<'_>, diff: &Diff) -> Result<(), Failure> {
         })
         .collect();
     fields.sort_unstable();
-    fields.dedup();
     Err(Failure::new(
         Reason::FieldUnsupported,
         format!(
@@ -319,7 +324,7 @@ fn belongs_to(seen: &Situation<'_>, claim: &Claim, server: &str) -> Failure {
     let elsewhere = if server == seen.server {
         String::new()
     } else {
-        format!(", which reaches the same server as {server}")
+        format!(", which reaches the same server under {server}")
     };
     Failure::new(
         Reason::NameConflict,
@@ -338,6 +343,7 @@ fn held_by(seen: &Situation<'_>, holder: &Holder) -> Failure {
                 id: id.clone(),
                 created: None,
                 manages: true,
+                is_restored: false,
             };
             return belongs_to(seen, &claim, seen.server);
         }

@@ -194,13 +194,13 @@ pub struct Ignored {
 
 impl Diff {
     /// Leaves out what is known to be ignored: it is not sent again while the spec wants and authentik holds the
-    /// same. Those fields count as unsupported.
+    /// same, be it in another order. Those fields count as unsupported.
     pub fn pass_over(&mut self, ignored: &[Ignored]) {
         let is_ignored = |change: &Difference| {
             ignored.iter().any(|ignored| {
                 ignored.field == change.field.api
                     && ignored.wanted == change.wanted
-                    && ignored.found == change.found
+                    && compare::equal(change.field.compare, &ignored.found, &change.found)
             })
         };
         let (passed, kept): (Vec<_>, Vec<_>) = self.changes.drain(..).partition(is_ignored);

@@ -2,7 +2,7 @@
 
 use authentik_stage_operator::api::conditions;
 use devkit::gateway::{Fault, FaultKind};
-use kube::core::DynamicObject;
+use kube::{ResourceExt, core::DynamicObject};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -275,6 +275,11 @@ async fn delete_waits_for_a_connection_that_is_missing_and_goes_on_by_itself() {
         test.connect().await;
         create(test, VALIDATE, "mfa", "ForceDelete").await;
         // It would stay for as long as the stage needs it.
+        let is_held = |object: Option<&DynamicObject>| {
+            object.is_some_and(|object| !object.finalizers().is_empty())
+        };
+        let connection = "AuthentikConnection";
+        test.until(connection, "default", "held", is_held).await;
         test.delete("AuthentikConnection", "default").await;
         let gone = json!({"metadata": {"finalizers": null}});
         test.patch("AuthentikConnection", "default", gone).await;

@@ -57,15 +57,15 @@ fn servers() -> Vec<Bad> {
     use Requests::{All, Lists, NoProbe, Probe, Writes};
     let rows = |row, rows, endless| Manner::Rows { row, rows, endless };
     vec![
-        bad("silent", 4, All, Never),
-        bad("probe", 4, Probe, Numbers(BIG)),
-        bad("half-probe", 4, Probe, Half(BIG)),
-        bad("numbers", 4, NoProbe, Numbers(BIG)),
-        bad("middling", 12, NoProbe, Numbers(MIDDLING)),
-        bad("writes", 4, Writes, Numbers(BIG)),
-        bad("half", 4, Lists, Half(BIG)),
-        bad("half-middling", 4, Lists, Half(MIDDLING)),
-        bad("name", 4, Lists, rows(Row::Named(2 << 20), 1, false)),
+        bad("silent", 2, All, Never),
+        bad("probe", 3, Probe, Numbers(BIG)),
+        bad("half-probe", 2, Probe, Half(BIG)),
+        bad("numbers", 3, NoProbe, Numbers(BIG)),
+        bad("middling", 8, NoProbe, Numbers(MIDDLING)),
+        bad("writes", 2, Writes, Numbers(BIG)),
+        bad("half", 2, Lists, Half(BIG)),
+        bad("half-middling", 3, Lists, Half(MIDDLING)),
+        bad("name", 2, Lists, rows(Row::Named(2 << 20), 1, false)),
         bad("names", 2, Lists, rows(Row::Named(2 << 20), 9, false)),
         bad("arrays", 2, Lists, rows(Row::Arrays(200_000), 4, false)),
         bad("pages", 1, Lists, rows(Row::Named(3_000), 100, true)),
@@ -76,7 +76,7 @@ fn servers() -> Vec<Bad> {
 
 /// Applies a connection of this name to a server, and stages that make the operator read as much as it ever does.
 async fn apply(test: &Test, name: &str, url: &str) -> Vec<String> {
-    let settings = json!({"resyncInterval": "1s", "timeout": "10s"});
+    let settings = json!({"resyncInterval": "3s", "timeout": "10s"});
     test.connection(name, url, settings).await;
     let elsewhere = json!({
         "notConfiguredAction": "configure",

@@ -32,6 +32,7 @@ mod observe_suspend;
 mod outage;
 mod owners;
 mod permissions;
+mod protected;
 mod references;
 mod replicas;
 mod report;

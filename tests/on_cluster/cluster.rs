@@ -29,7 +29,8 @@ const ARGO_CD: &str = "argocd";
 const NAMESPACES: [&str; 4] = [NAMESPACE, AUTHENTIK, TEAM, ARGO_CD];
 
 /// The kinds that have finalizers.
-pub const STAGES: &str = "authenticatorvalidatestages,duostages";
+const HELD: &str =
+    "authenticatorvalidatestages,duostages,authentikconnections,clusterauthentikconnections";
 
 /// The end of the names of Argo CD's CRDs.
 const ARGO_CD_GROUP: &str = ".argoproj.io";
@@ -158,7 +159,7 @@ impl Cluster {
         succeed(&mut self.helm(["uninstall", RELEASE, "--ignore-not-found"]));
         // The programs that would remove the finalizers are gone.
         self.remove(ARGO_CD_GROUP, ARGO_CD, "applications.argoproj.io");
-        self.remove(".authentik-operator.io", TEAM, STAGES);
+        self.remove(".authentik-operator.io", TEAM, HELD);
         let namespaces = format!("--selector={OURS}");
         self.kubectl(&["delete", "namespaces", &namespaces, PATIENCE]);
     }

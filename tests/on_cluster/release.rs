@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    cluster::{AUTHENTIK, Cluster, NAMESPACE, RELEASE, STAGES, TEAM, ended, start, succeed, test},
+    cluster::{AUTHENTIK, Cluster, NAMESPACE, RELEASE, TEAM, ended, start, succeed, test},
     simulator::{Simulator, TOKEN},
 };
 
@@ -264,10 +264,10 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
         assert_eq!(resources(cluster), declared);
         check_holdings(&before, &simulator.holdings().await, 7);
 
-        // As docs/install.md says: first the stages, then the rest.
+        // As docs/install.md says: first what has finalizers, then the rest.
         cluster.kubectl(&[
             "delete",
-            STAGES,
+            "authentik",
             "--all",
             "--all-namespaces",
             "--timeout=180s",

@@ -10,12 +10,15 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{inventory::AnyStage, server::Server};
+use super::{rows::AnyStage, server::Server};
 use crate::{
     authentik::{Body, Error},
     plan::claims::SameServer,
     stages::{AuthenticatorValidateStage, NAME, StageKind},
 };
+
+/// How many pairs of URLs are remembered. Past that they are forgotten, and found out anew.
+const MOST_PAIRS: usize = 1000;
 
 /// What the names of the stages begin with that are made to tell servers apart.
 const PREFIX: &str = "authentik-stage-operator-check-";
@@ -78,7 +81,11 @@ impl Apart {
         sweep(other).await?;
         let is_same = is_same(one, other).await?;
         tracing::info!(one = one.url, other = other.url, is_same, "told apart");
-        self.0.lock().insert(pair(&one.url, &other.url), is_same);
+        let mut known = self.0.lock();
+        if known.len() >= MOST_PAIRS {
+            known.clear();
+        }
+        known.insert(pair(&one.url, &other.url), is_same);
         Ok(())
     }
 }

@@ -8,12 +8,15 @@ use std::{
 
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::list::{Changes, List, Listed, Rows, hash};
+use super::{
+    list::{Changes, List, Listed, Rows, hash},
+    rows::{AnyStage, DeviceType, Flow},
+};
 use crate::{
-    authentik::{Client, Collection, DeniedKind, Error, Remote, Weigh},
+    authentik::{Client, Collection, DeniedKind, Error, Weigh},
     controller::memory::Memory,
     plan::{Live, Row, bindings::Binding},
     stages::StageKind,
@@ -23,124 +26,14 @@ use crate::{
 /// the next reading.
 const MOST_DOUBTS: usize = 100;
 
-/// A row of the list of all stages.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-pub struct AnyStage {
-    /// Its UUID.
-    pub pk: Uuid,
-    /// Its name.
-    pub name: Remote,
-    /// What authentik calls its kind.
-    #[serde(default)]
-    pub verbose_name: Remote,
-}
-
-/// A flow.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-pub struct Flow {
-    /// Its UUID.
-    pub pk: Uuid,
-    /// Its slug.
-    pub slug: Remote,
-}
-
-/// A WebAuthn device type.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-pub struct DeviceType {
-    /// Its AAGUID.
-    pub aaguid: Uuid,
-    /// What authentik calls it.
-    pub description: Remote,
-}
-
-impl Listed for Live {
-    fn uuid(&self) -> Uuid {
-        self.uuid
-    }
-    fn label(&self) -> &str {
-        self.name.raw()
-    }
-    fn concerns_somebody(&self, memory: &Memory) -> bool {
-        memory.wants_stage(self.uuid, self.name.raw())
-    }
-}
-
-impl Listed for AnyStage {
-    fn uuid(&self) -> Uuid {
-        self.pk
-    }
-    fn label(&self) -> &str {
-        self.name.raw()
-    }
-    fn concerns_somebody(&self, memory: &Memory) -> bool {
-        memory.refers_to(Collection::ALL_STAGES, self.pk, self.name.raw())
-    }
-}
-
-impl Listed for Flow {
-    fn uuid(&self) -> Uuid {
-        self.pk
-    }
-    fn label(&self) -> &str {
-        self.slug.raw()
-    }
-    fn concerns_somebody(&self, memory: &Memory) -> bool {
-        memory.refers_to(Collection::FLOWS, self.pk, self.slug.raw())
-    }
-}
-
-impl Listed for DeviceType {
-    fn uuid(&self) -> Uuid {
-        self.aaguid
-    }
-    fn label(&self) -> &str {
-        self.description.raw()
-    }
-    fn concerns_somebody(&self, memory: &Memory) -> bool {
-        let description = self.description.raw();
-        memory.refers_to(Collection::WEBAUTHN_DEVICE_TYPES, self.aaguid, description)
-    }
-}
-
-impl Listed for Binding {
-    fn uuid(&self) -> Uuid {
-        self.pk
-    }
-    /// The stage.
-    fn label(&self) -> &str {
-        &self.stage
-    }
-    fn concerns_somebody(&self, memory: &Memory) -> bool {
-        let stage = self.stage.parse();
-        stage.is_ok_and(|stage| memory.has_stage(stage))
-    }
-}
-
-impl Weigh for AnyStage {
-    fn weight(&self) -> usize {
-        size_of::<Self>() + self.name.raw().len() + self.verbose_name.raw().len()
-    }
-}
-
-impl Weigh for Flow {
-    fn weight(&self) -> usize {
-        size_of::<Self>() + self.slug.raw().len()
-    }
-}
-
-impl Weigh for DeviceType {
-    fn weight(&self) -> usize {
-        size_of::<Self>() + self.description.raw().len()
-    }
-}
-
 type Reading<'a, T> = BoxFuture<'a, Result<Rows<T>, Error>>;
+type Getting<'a, T> = BoxFuture<'a, Result<Option<T>, Error>>;
 
 /// How a list is read, and how one of its rows is.
 #[derive(Debug)]
 pub struct Source<T> {
     read: for<'a> fn(&'a List<T>, &'a Client, &'a Memory) -> Reading<'a, T>,
-    get: for<'a> fn(&'a Client, Uuid) -> BoxFuture<'a, Result<Option<T>, Error>>,
+    get: for<'a> fn(&'a Client, Uuid) -> Getting<'a, T>,
 }
 
 /// Reads a list, and keeps what somebody has to do with.
@@ -178,7 +71,7 @@ fn get<'a, R, T>(
     collection: Collection,
     uuid: Uuid,
     row: fn(R) -> T,
-) -> BoxFuture<'a, Result<Option<T>, Error>>
+) -> Getting<'a, T>
 where
     R: DeserializeOwned + Send + 'a,
     T: 'a,
@@ -190,7 +83,7 @@ where
 }
 
 /// A flow's page is found by its slug, so its UUID is a filter.
-fn get_flow(client: &Client, uuid: Uuid) -> BoxFuture<'_, Result<Option<Flow>, Error>> {
+fn get_flow(client: &Client, uuid: Uuid) -> Getting<'_, Flow> {
     Box::pin(async move {
         let filter = uuid.to_string();
         let filter = [("flow_uuid", filter.as_str())];
@@ -252,10 +145,13 @@ const BINDINGS: Source<Binding> = Source {
     get: |client, uuid| get(client, Collection::BINDINGS, uuid, |row: Binding| row),
 };
 
+/// The list of one kind's stages, and how it is read.
+type Kind = (Arc<List<Live>>, Arc<Source<Live>>);
+
 /// All lists of one server.
 #[derive(Debug, Default)]
 pub struct Inventory {
-    kinds: Mutex<BTreeMap<&'static str, (Arc<List<Live>>, Arc<Source<Live>>)>>,
+    kinds: Mutex<BTreeMap<&'static str, Kind>>,
     /// Stages of every kind that specs refer to.
     pub stages: List<AnyStage>,
     /// Flows that specs refer to.

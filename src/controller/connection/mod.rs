@@ -4,11 +4,14 @@
 //! ```text
 //! declared    what a connection's object says, of either kind
 //! list        one list of one server, as it was last read
+//! rows        what the lists hold
 //! inventory   all lists of one server
 //! health      what requests have shown of a server and of its token
 //! server      a server, as reconciles see it
+//! handle      one connection, as its task and everybody else see it
 //! client      from a connection's settings to a client
 //! status      what a connection's status says
+//! object      what its task writes of a connection's object
 //! task        the task
 //! registry    all connections, and which one a resource uses
 //! apart       whether two URLs lead to one server
@@ -17,10 +20,13 @@
 mod apart;
 mod client;
 mod declared;
+mod handle;
 mod health;
 mod inventory;
 mod list;
+mod object;
 mod registry;
+mod rows;
 mod server;
 mod status;
 mod task;
@@ -29,8 +35,8 @@ pub use self::{
     apart::{Apart, Doubt},
     client::client,
     declared::{Connection, Declared, key},
-    inventory::{AnyStage, DeviceType, Flow, Inventory},
     list::{List, Listed, State},
     registry::{Found, Registry},
+    rows::{AnyStage, Flow},
     server::Server,
 };

@@ -1,23 +1,15 @@
 //! All connections, and which one a resource uses.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::{
-    sync::{Notify, OwnedSemaphorePermit, Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::JoinSet,
 };
 
 use super::{
-    declared::{Allowed, Declared},
-    health::Health,
-    server::Server,
-    status::reason,
-    task,
+    declared::Declared, handle::Handle, health::Health, server::Server, status::reason, task,
 };
 use crate::{
     api::ConnectionReference,
@@ -31,81 +23,6 @@ use crate::{
 
 /// How many reconciles without a connection run at one time.
 const WITHOUT_CONNECTION: usize = 32;
-
-/// How many reconciles of one connection run beside those that its own limit lets ask authentik: they write to Kubernetes
-/// meanwhile.
-const BESIDE: usize = 12;
-
-/// What a connection's task has found out.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Known {
-    /// Who may use it.
-    pub allowed: Option<Allowed>,
-    /// The server; it stays when the token's Secret is gone, for deletions.
-    pub server: Option<Arc<Server>>,
-    /// Why it can't be used.
-    pub failure: Option<Failure>,
-}
-
-/// One connection, as others see it.
-pub struct Handle {
-    /// Its name.
-    pub key: ConnectionKey,
-    /// What its object says; nothing once it is gone.
-    pub(super) declared: watch::Sender<Option<Arc<Declared>>>,
-    pub(super) known: RwLock<Known>,
-    /// Wakes the task.
-    pub(super) poke: Notify,
-    /// Resources that wait for what the task is about to find out.
-    waiting: Mutex<HashSet<ResourceId>>,
-    /// Bounds the reconciles of this connection alone.
-    turns: RwLock<(usize, Arc<Semaphore>)>,
-}
-
-impl Handle {
-    fn new(key: ConnectionKey, declared: Declared) -> Self {
-        let turns = turns_for(&declared);
-        Self {
-            key,
-            declared: watch::Sender::new(Some(Arc::new(declared))),
-            known: RwLock::default(),
-            poke: Notify::new(),
-            waiting: Mutex::default(),
-            turns: RwLock::new((turns, Arc::new(Semaphore::new(turns)))),
-        }
-    }
-
-    /// Notes what its object says now.
-    fn declare(&self, declared: Declared) {
-        let wanted = turns_for(&declared);
-        if self.turns.read().0 != wanted {
-            // Who has a turn of the old ones keeps it.
-            *self.turns.write() = (wanted, Arc::new(Semaphore::new(wanted)));
-        }
-        self.declared.send_if_modified(|known| {
-            let differs = known.as_ref().is_none_or(|known| known.differs(&declared));
-            *known = Some(Arc::new(declared));
-            differs
-        });
-    }
-
-    /// Wakes this resource as soon as the task has found out something more.
-    pub fn wait(&self, id: &ResourceId) {
-        self.waiting.lock().insert(id.clone());
-        self.poke.notify_one();
-    }
-
-    /// The resources that wait, each once.
-    pub(super) fn take_waiting(&self) -> Vec<ResourceId> {
-        self.waiting.lock().drain().collect()
-    }
-}
-
-fn turns_for(declared: &Declared) -> usize {
-    let settings = declared.settings.as_ref();
-    let requests = settings.map_or(1, |settings| settings.max_concurrent_requests());
-    usize::from(requests) + BESIDE
-}
 
 /// What a resource finds when it looks for its server.
 pub enum Found {
@@ -205,12 +122,22 @@ impl Registry {
         namespace: &str,
         reference: Option<&ConnectionReference>,
     ) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let turns = self.turns(namespace, reference);
+            let turn = turns.clone().acquire_owned().await.ok()?;
+            // The connection may have come, gone or changed its limit during the wait.
+            if Arc::ptr_eq(&turns, &self.turns(namespace, reference)) {
+                return Some(turn);
+            }
+        }
+    }
+
+    fn turns(&self, namespace: &str, reference: Option<&ConnectionReference>) -> Arc<Semaphore> {
         let handle = self.handle(namespace, reference);
-        let turns = handle.map_or_else(
+        handle.map_or_else(
             || self.without_connection.clone(),
             |handle| handle.turns.read().1.clone(),
-        );
-        turns.acquire_owned().await.ok()
+        )
     }
 
     /// The turn of a reconcile that needs no connection.
@@ -291,16 +218,6 @@ impl Registry {
         if let Some(handle) = self.handle(&id.namespace, reference) {
             handle.wait(id);
         }
-    }
-
-    /// Any server at this URL that answers.
-    pub fn at(&self, url: &str) -> Option<Arc<Server>> {
-        let handles = self.handles.read();
-        let mut servers = handles.values().filter_map(|handle| {
-            let server = handle.known.read().server.clone()?;
-            (server.url == url && server.learned.health() == Health::Up).then_some(server)
-        });
-        servers.next()
     }
 
     /// Name and `Ready` reason of every connection.

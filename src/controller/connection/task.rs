@@ -9,20 +9,18 @@ use tokio::time::Instant;
 use super::{
     client,
     declared::{Allowed, Declared},
+    handle::{Handle, Known},
     health::{Health, asked_to_wait},
-    registry::{Handle, Known},
+    object::Object,
     server::Server,
-    status::{self, Seen},
+    status::Seen,
 };
 use crate::{
-    api::{CONNECTION_FINALIZER, ConnectionStatus},
     authentik,
     controller::{keys::Dependency, shared::Shared},
-    ops::traces,
     plan::{
-        Note, SecretVersion, due,
+        SecretVersion, due,
         failure::{Failure, MISSING_RETRY},
-        patience,
     },
 };
 
@@ -93,6 +91,7 @@ impl Told {
 struct Task {
     shared: Arc<Shared>,
     handle: Arc<Handle>,
+    object: Object,
     server: Option<Arc<Server>>,
     /// Which state of the Secret the server's token comes from.
     token: Option<SecretVersion>,
@@ -103,19 +102,12 @@ struct Task {
     /// Whether the last look has read all lists again.
     has_listed: bool,
     told: Option<Told>,
-    /// The version of the object whose finalizers were written last.
-    held: Option<u64>,
-    /// The newest version of the object that is known: shown by the watch, or made by our own writes.
-    newest: Option<u64>,
-    /// The status that was written last, and the version of that write.
-    written: Option<(u64, ConnectionStatus)>,
-    /// What the connection fails for, since when, and whether it was warned of.
-    failing: Option<((String, String), Instant, bool)>,
 }
 
 impl Task {
     fn new(shared: Arc<Shared>, handle: Arc<Handle>) -> Self {
         Self {
+            object: Object::new(shared.clone(), handle.key.clone()),
             shared,
             handle,
             server: None,
@@ -125,10 +117,6 @@ impl Task {
             requested_at: None,
             has_listed: false,
             told: None,
-            held: None,
-            newest: None,
-            written: None,
-            failing: None,
         }
     }
 
@@ -148,14 +136,18 @@ impl Task {
 
     /// Brings everything up to date. Returns when that is next due by itself.
     async fn look(&mut self, declared: &Declared) -> Instant {
-        self.newest = self.newest.max(declared.version);
-        let waits_for = self.hold(declared).await;
+        let waits_for = self.object.hold(declared).await;
         let was_down = self.is_down();
         let result = self.visit(declared).await;
         let known = Known {
             allowed: Some(declared.allowed.clone()),
             server: self.server.clone(),
-            failure: result.as_ref().err().filter(|_| !self.is_down()).cloned(),
+            // Of a server that is out of reach its health tells why.
+            failure: result
+                .as_ref()
+                .err()
+                .filter(|_| self.token.is_none() || !self.is_down())
+                .cloned(),
         };
         *self.handle.known.write() = known.clone();
         let server = self.server.as_ref();
@@ -169,7 +161,7 @@ impl Task {
             result,
             waits_for,
         };
-        let warn_at = self.report(declared, &seen).await;
+        let warn_at = self.object.report(declared, &seen).await;
         self.tell(declared, &known, was_down);
         warn_at.map_or(self.due, |warn_at| warn_at.min(self.due))
     }
@@ -178,44 +170,6 @@ impl Task {
     fn is_down(&self) -> bool {
         let server = self.server.as_ref();
         server.is_some_and(|server| matches!(server.learned.health(), Health::Down(_)))
-    }
-
-    /// Keeps the object while stages are to be deleted through it. Returns those that its deletion waits for.
-    async fn hold(&mut self, declared: &Declared) -> Vec<String> {
-        let needing = self.shared.memory.needing(&self.handle.key);
-        let is_held = declared
-            .finalizers
-            .iter()
-            .any(|f| f == CONNECTION_FINALIZER);
-        let can_be_written = self.held != declared.version || declared.version.is_none();
-        // Kubernetes takes no new finalizer on an object that is being deleted.
-        let is_due = is_held == needing.is_empty() && (is_held || !declared.is_deleted);
-        if is_due && can_be_written {
-            let mut finalizers = declared.finalizers.clone();
-            finalizers.retain(|finalizer| finalizer != CONNECTION_FINALIZER);
-            if !is_held {
-                finalizers.push(CONNECTION_FINALIZER.to_owned());
-            }
-            let kubernetes = &self.shared.kubernetes;
-            match kubernetes
-                .set_finalizers(&declared.target, &finalizers)
-                .await
-            {
-                Ok(version) => {
-                    self.held = declared.version;
-                    self.newest = self.newest.max(version);
-                }
-                Err(failure) if !failure.reason.is_reported() => {}
-                Err(failure) => {
-                    let message = failure.message;
-                    tracing::warn!(connection = %self.handle.key, "finalizers not written: {message}");
-                }
-            }
-        }
-        match declared.is_deleted {
-            true => needing.iter().map(ToString::to_string).collect(),
-            false => Vec::new(),
-        }
     }
 
     async fn visit(&mut self, declared: &Declared) -> Result<(), Failure> {
@@ -349,6 +303,7 @@ impl Task {
     fn replace(&mut self, server: Option<Arc<Server>>) {
         if let Some(old) = std::mem::replace(&mut self.server, server) {
             old.client.close();
+            *self.handle.known.write() = Known::default();
         }
         self.failures = 0;
         self.due = Instant::now();
@@ -391,80 +346,6 @@ impl Task {
         if self.has_listed {
             self.shared.look_at_secrets(&self.handle.key);
         }
-    }
-
-    /// Writes the status where it has changed, and warns. Returns when a warning is due that was not given yet.
-    async fn report(&mut self, declared: &Declared, seen: &Seen) -> Option<Instant> {
-        if seen
-            .result
-            .as_ref()
-            .is_err_and(|failure| !failure.reason.is_reported())
-        {
-            return None;
-        }
-        let result = seen
-            .result
-            .as_ref()
-            .map_or_else(status::reason, |()| "Connected");
-        traces::ends(result, seen.result.is_err());
-        let old = match &self.written {
-            Some((version, written)) if declared.version < Some(*version) => written,
-            _ => &declared.status,
-        };
-        let new = status::conclude(old, declared.generation, seen);
-        let (was, is) = (status::failed(old), status::failed(&new));
-        if new != *old {
-            let target = declared.target.clone().at(self.newest);
-            let written = self.shared.kubernetes.apply_status(&target, &new).await;
-            match written {
-                Ok(version) => {
-                    let version: Option<u64> = version.and_then(|version| version.parse().ok());
-                    self.newest = self.newest.max(version);
-                    self.written = version.map(|version| (version, new));
-                }
-                Err(failure) => {
-                    let message = failure.message;
-                    tracing::warn!(connection = %self.handle.key, "status not written: {message}");
-                    return None;
-                }
-            }
-        }
-        self.warn(declared, seen, was == is, is).await
-    }
-
-    async fn warn(
-        &mut self,
-        declared: &Declared,
-        seen: &Seen,
-        is_old: bool,
-        failed: Option<(String, String)>,
-    ) -> Option<Instant> {
-        let (Some(failed), Err(failure)) = (failed, &seen.result) else {
-            self.failing = None;
-            return None;
-        };
-        if self
-            .failing
-            .as_ref()
-            .is_none_or(|(known, ..)| *known != failed)
-        {
-            let is_warned = self.failing.is_none() && is_old;
-            self.failing = Some((failed, Instant::now(), is_warned));
-        }
-        let (_, since, is_warned) = self.failing.as_mut()?;
-        if *is_warned {
-            return None;
-        }
-        let is_new = declared.status.version.is_none();
-        let is_patient = is_new && failure.reason.may_pass_at_once();
-        if let Some(left) = patience(is_patient, since.elapsed()) {
-            return Some(Instant::now() + left);
-        }
-        *is_warned = true;
-        let note = Note::warning(status::reason(failure), failure.message.clone());
-        let about = declared.target.reference();
-        self.shared.events.publish(&about, note).await;
-        None
     }
 
     /// The connection is gone, or the operator ends.

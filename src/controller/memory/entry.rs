@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
 use tokio::{sync::oneshot, time::Instant};
+use uuid::Uuid;
 
 use super::backoff::Backoff;
 use crate::{
@@ -29,6 +30,8 @@ pub struct Standing {
     pub connection: Option<ConnectionReference>,
     /// What it stands for.
     pub stage: Option<StageIdentity>,
+    /// The stage that it managed already when this operator first saw it.
+    pub restored: Option<Uuid>,
     /// The reason of its `Ready` condition, empty while there is none.
     pub reason: String,
     /// Whether it writes to authentik: it neither observes nor is suspended.
@@ -57,6 +60,8 @@ pub struct View {
     pub was_in_sync: bool,
     /// Whether it has never been in sync, as far as is known.
     pub is_new: bool,
+    /// The stage that it managed already when this operator first saw it.
+    pub restored: Option<Uuid>,
     /// What the server is known to ignore.
     pub ignored: Vec<Ignored>,
     /// Whether the outcome of the last write is not known.
@@ -70,7 +75,7 @@ pub struct View {
     /// Since when it has waited for what its connection was asked for.
     pub waits_since: Option<Instant>,
     /// The validation stages that held up its deletion last.
-    pub blockers: Vec<uuid::Uuid>,
+    pub blockers: Vec<Uuid>,
 }
 
 /// A status that the watch may not have shown yet.
@@ -111,9 +116,11 @@ pub struct Entry {
     /// When the stage was last looked at, at the earliest.
     pub looked: Option<Instant>,
     /// The validation stages that held up its deletion last.
-    pub blockers: Vec<uuid::Uuid>,
+    pub blockers: Vec<Uuid>,
     /// Told once, when its deletion is seen.
     pub on_deletion: Option<oneshot::Sender<()>>,
+    /// The stage that the reconcile under way has come to manage, until its status says so.
+    found: Option<StageIdentity>,
     written: Option<Box<Written>>,
     failing: Option<Box<Failing>>,
     in_sync: Option<i64>,
@@ -150,7 +157,13 @@ fn synced_generation(status: &StageStatus) -> Option<i64> {
         .observed_generation
 }
 
-fn standing<K: StageKind>(resource: &K, status: &StageStatus) -> Standing {
+/// The stage that this status says is managed.
+fn managed(status: &StageStatus) -> Option<Uuid> {
+    let stage = status.stage.as_ref().filter(|stage| stage.managed);
+    stage.map(|stage| stage.uuid)
+}
+
+fn standing<K: StageKind>(resource: &K, status: &StageStatus, restored: Option<Uuid>) -> Standing {
     let common = resource.common();
     let observes = common.management_policy == Some(ManagementPolicy::Observe);
     let policy = common.deletion_policy.unwrap_or_default();
@@ -159,6 +172,7 @@ fn standing<K: StageKind>(resource: &K, status: &StageStatus) -> Standing {
         name: stage_name(resource),
         connection: common.connection_ref.clone(),
         stage: status.stage.clone(),
+        restored,
         reason: status.ready_reason().to_owned(),
         is_active: !observes && common.suspend != Some(true),
         deletes: policy != DeletionPolicy::Orphan,
@@ -178,7 +192,7 @@ impl Entry {
         let status = resource.status().cloned().unwrap_or_default();
         Self {
             id,
-            standing: standing(resource, &status),
+            standing: standing(resource, &status, managed(&status)),
             uses: None,
             backoff: Backoff::default(),
             ignored: Vec::new(),
@@ -188,6 +202,7 @@ impl Entry {
             looked: None,
             blockers: Vec::new(),
             on_deletion: None,
+            found: None,
             written: None,
             failing: None,
             in_sync: synced_generation(&status),
@@ -208,7 +223,11 @@ impl Entry {
         self.written
             .take_if(|written| !written.is_newer_than(version(resource)));
         let (status, _) = self.status(resource);
-        self.standing = standing(resource, &status);
+        let mut standing = standing(resource, &status, self.standing.restored);
+        if self.found.is_some() {
+            standing.stage.clone_from(&self.found);
+        }
+        self.standing = standing;
         self.in_sync = synced_generation(&status).or(self.in_sync);
         let request = request(resource);
         if self.request != request {
@@ -260,6 +279,7 @@ impl Entry {
             is_written,
             was_in_sync: self.in_sync.is_some() && self.in_sync == resource.meta().generation,
             is_new: self.in_sync.is_none(),
+            restored: self.standing.restored,
             ignored: self.ignored.clone(),
             is_uncertain: self.is_uncertain,
             lost: self.lost.clone(),
@@ -275,8 +295,15 @@ impl Entry {
         self.asked.filter(|asked| self.looked < Some(*asked))
     }
 
+    /// Notes the stage that the reconcile under way has come to manage.
+    pub fn found(&mut self, stage: &StageIdentity) {
+        self.found = Some(stage.clone());
+        self.standing.stage = Some(stage.clone());
+    }
+
     /// Notes a status that was written, or that could not be.
     pub fn wrote_status(&mut self, resource_version: Option<&str>, status: StageStatus) {
+        self.found = None;
         self.standing.stage.clone_from(&status.stage);
         status.ready_reason().clone_into(&mut self.standing.reason);
         self.in_sync = synced_generation(&status).or(self.in_sync);

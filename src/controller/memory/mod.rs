@@ -6,10 +6,11 @@
 mod backoff;
 mod entry;
 mod indices;
+mod inner;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use kube::ResourceExt;
 use parking_lot::{Mutex, MutexGuard};
@@ -19,11 +20,12 @@ use uuid::Uuid;
 pub use self::{
     backoff::{Changed, Request},
     entry::{Creation, Standing, View, stage_name},
+    inner::Concerned,
 };
-use self::{entry::Entry, indices::Indices};
+use self::{entry::Entry, inner::Inner};
 use super::keys::{ConnectionKey, Dependency, Uid};
 use crate::{
-    api::StageStatus,
+    api::{StageIdentity, StageStatus},
     authentik::Collection,
     plan::{Note, failure::Failure},
     stages::{ResourceId, StageKind},
@@ -32,26 +34,6 @@ use crate::{
 /// The memory of all resources.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<Inner>);
-
-#[derive(Debug, Default)]
-struct Inner {
-    entries: HashMap<Uid, Entry>,
-    ids: HashMap<Arc<ResourceId>, Uid>,
-    indices: Indices,
-    /// Resources that the operator can't read, with their uid.
-    unreadable: HashMap<ResourceId, String>,
-}
-
-/// What a change of a resource means to others.
-#[derive(Debug, Default)]
-pub struct Concerned {
-    /// Resources that want what it wants or has, or did.
-    pub rivals: Vec<ResourceId>,
-    /// Whether its need of its connection for a deletion has begun or ended.
-    pub need_changed: bool,
-    /// The connection that it used before its spec named another.
-    pub left: Option<ConnectionKey>,
-}
 
 impl Memory {
     /// Notes what a watch shows.
@@ -108,14 +90,6 @@ impl Memory {
         let mut inner = self.lock();
         let entry = inner.entries.get_mut(uid.as_str())?;
         (!entry.is_newer_than(resource)).then(|| entry.view(resource))
-    }
-
-    /// Whether the watch still shows no newer version than this.
-    pub fn is_current<K: StageKind>(&self, resource: &K) -> bool {
-        let uid = resource.uid().unwrap_or_default();
-        let inner = self.lock();
-        let entry = inner.entries.get(uid.as_str());
-        entry.is_some_and(|entry| !entry.is_newer_than(resource))
     }
 
     /// How long the resource has to wait before the next try; nothing when that is due, which is when it begins.
@@ -234,6 +208,19 @@ impl Memory {
         inner.put(uid.clone(), entry);
         concerned.rivals.extend(inner.rivals_of(&uid));
         concerned
+    }
+
+    /// Notes the stage that a reconcile under way has come to manage, so that no other takes it for nobody's before the status
+    /// says so. Returns who else wants it.
+    pub fn found(&self, uid: &str, stage: &StageIdentity) -> Vec<ResourceId> {
+        let mut inner = self.lock();
+        let Some((uid, mut entry)) = inner.entries.remove_entry(uid) else {
+            return Vec::new();
+        };
+        inner.indices.remove(&uid, &entry);
+        entry.found(stage);
+        inner.put(uid.clone(), entry);
+        inner.rivals_of(&uid)
     }
 
     /// Changes what is kept of a resource, if it is there still.
@@ -360,57 +347,5 @@ impl Memory {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock()
-    }
-}
-
-impl Inner {
-    fn put(&mut self, uid: Uid, entry: Entry) {
-        self.indices.add(&uid, &entry);
-        self.ids.insert(entry.id.clone(), uid.clone());
-        self.entries.insert(uid, entry);
-    }
-
-    fn forget(&mut self, id: &ResourceId) -> Concerned {
-        let entry = self
-            .ids
-            .remove(id)
-            .and_then(|uid| self.entries.remove_entry(&uid));
-        let Some((uid, entry)) = entry else {
-            return Concerned::default();
-        };
-        self.indices.remove(&uid, &entry);
-        self.indices.depends(&uid, Vec::new());
-        let uids = self.indices.rivals(&uid, &entry);
-        Concerned {
-            rivals: uids,
-            need_changed: entry.needs_connection(),
-            left: None,
-        }
-    }
-
-    fn rivals_of(&self, uid: &Uid) -> Vec<ResourceId> {
-        let entry = self.entries.get(uid);
-        entry
-            .map(|entry| self.indices.rivals(uid, entry))
-            .unwrap_or_default()
-    }
-
-    fn needs_connection(&self, uid: &Uid) -> bool {
-        self.entries.get(uid).is_some_and(Entry::needs_connection)
-    }
-
-    /// The resources that this one refers to, while it has no stage of its own.
-    fn waits_for(&self, id: &ResourceId) -> Vec<ResourceId> {
-        let Some(uid) = self.ids.get(id) else {
-            return Vec::new();
-        };
-        let has_stage = |uid: &Uid| {
-            let entry = self.entries.get(uid);
-            entry.is_some_and(|entry| entry.standing.stage.is_some())
-        };
-        if has_stage(uid) {
-            return Vec::new();
-        }
-        self.indices.references(uid)
     }
 }

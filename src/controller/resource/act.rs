@@ -8,8 +8,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 
 use super::{
-    Steps, bindings,
+    bindings,
     observe::{Sight, get, holder, look_up, note, note_gone, settle},
+    stop::Steps,
     subject::Subject,
 };
 use crate::{
@@ -68,7 +69,14 @@ impl<K: StageKind> Actor<'_, K> {
     }
 
     fn fact(&mut self, fact: Fact) {
+        let managed = self.record.managed().map(|stage| stage.uuid);
         self.record.note(fact, Timestamp::now());
+        let stage = self.record.managed();
+        if let Some(stage) = stage.filter(|stage| Some(stage.uuid) != managed) {
+            let shared = &self.ctx.shared;
+            let rivals = shared.memory.found(&self.subject.uid, stage);
+            shared.due(&rivals);
+        }
     }
 
     fn live(&self) -> Steps<Arc<Live>> {
@@ -82,7 +90,15 @@ impl<K: StageKind> Actor<'_, K> {
     }
 
     async fn tell_apart(&self, rival: &Rival) -> Steps<()> {
-        let Some(other) = self.ctx.registry.at(&rival.server) else {
+        // By its own connection: nobody's token is used for another.
+        let memory = &self.ctx.shared.memory;
+        let standing = memory.standing(&rival.claim.id);
+        let other = standing.and_then(|standing| {
+            let reference = standing.connection.as_ref();
+            let namespace = &rival.claim.id.namespace;
+            self.ctx.registry.working(namespace, reference)
+        });
+        let Some(other) = other.filter(|other| other.url == rival.server) else {
             return Err(self.doubt(rival, "it is out of reach").into());
         };
         self.subject.writes.begin();

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::{
-    Steps, Stop,
     observe::{Sight, slugs},
+    stop::{Steps, Stop},
     subject::Subject,
 };
 use crate::{

@@ -8,12 +8,12 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    Steps, Stop, bindings,
+    bindings,
     observe::{self, look_up, note_gone},
     report::{Ended, publish, report},
     resolve,
+    stop::{Steps, Stop},
     subject::Subject,
-    sync::stand_at,
 };
 use crate::{
     api::{DeletionPolicy, FINALIZER, StageIdentity},
@@ -78,20 +78,16 @@ async fn apply_policy<K: StageKind>(
         Fate::FindAndDelete => None,
     };
     let server = observe::server(ctx, subject, true)?;
-    let stage = match stage {
-        Some(stage) => stage,
-        None => match find_lost(subject, &server).await? {
-            Some(stage) => stage,
-            None => return Ok(()),
-        },
-    };
-    if server.url != stage.server {
-        record.note(Fact::Orphaned(stage), Timestamp::now());
-        return Ok(());
-    }
-    stand_at(record, &server);
-    if remove(ctx, subject, &server, stage.uuid).await? {
-        record.note(Fact::Deleted(stage), Timestamp::now());
+    record.server.clone_from(&server.url);
+    // Beside the stage on record there may be another, whose creation was not answered.
+    let lost = find_lost(subject, &server).await?;
+    let lost = lost.filter(|lost| stage.as_ref().is_none_or(|stage| stage.uuid != lost.uuid));
+    for stage in stage.into_iter().chain(lost) {
+        if server.url != stage.server {
+            record.note(Fact::Orphaned(stage), Timestamp::now());
+        } else if remove(ctx, subject, &server, stage.uuid).await? {
+            record.note(Fact::Deleted(stage), Timestamp::now());
+        }
     }
     Ok(())
 }
@@ -144,6 +140,8 @@ async fn remove<K: StageKind>(
             if error.outcome_unknown() {
                 let memory = &ctx.shared.memory;
                 memory.with(&subject.uid, |entry| entry.is_uncertain = true);
+                // An answer that tells nothing may have this reason, whatever the version says.
+                no_devices::<K>(server, stage).await?;
             }
             Err(error.into())
         }

@@ -2,8 +2,10 @@
 //! do is decided in [`crate::plan`].
 //!
 //! ```text
+//! stop        how a step ends that is not done
 //! subject     which resource, and what is known of it when its reconcile begins
 //! references  what a spec depends on
+//! lookup      how an object of authentik is found that a spec names
 //! resolve     what the spec asks for, its references looked up
 //! observe     what authentik holds
 //! rivals      who else wants the stage
@@ -18,11 +20,13 @@
 mod act;
 mod bindings;
 mod delete;
+mod lookup;
 mod observe;
 mod references;
 mod report;
 mod resolve;
 mod rivals;
+mod stop;
 mod subject;
 mod sync;
 mod unreadable;
@@ -31,11 +35,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::oneshot;
 
+use self::subject::Subject;
 pub use self::{
     references::dependencies,
     unreadable::{refuse, unreadable},
 };
-use self::{report::Ended, subject::Subject};
 use super::context::Context;
 use crate::{ops::traces, stages::StageKind};
 
@@ -86,6 +90,11 @@ async fn until_deleted<K: StageKind>(ctx: &Arc<Context>, subject: Subject<K>) ->
     let (tell, mut deleted) = oneshot::channel();
     let memory = &ctx.shared.memory;
     memory.with(&subject.uid, |entry| entry.on_deletion = Some(tell));
+    // Its deletion may have been seen just before that.
+    if memory.begin(&*subject.resource).is_none() {
+        traces::ends("Outdated", false);
+        return None;
+    }
     let _turn = tokio::select! {
         biased;
         _ = &mut deleted => return None,
@@ -111,33 +120,6 @@ async fn until_deleted<K: StageKind>(ctx: &Arc<Context>, subject: Subject<K>) ->
         () = cancelled => {
             traces::ends("Deleted", false);
             None
-        }
-    }
-}
-
-/// How a step ends that is not done.
-#[derive(Debug)]
-enum Stop {
-    /// The connection's task is about to find out more, and wakes the resource then.
-    NotYet,
-    /// It failed.
-    Failed(crate::plan::failure::Failure),
-}
-
-impl<F: Into<crate::plan::failure::Failure>> From<F> for Stop {
-    fn from(failure: F) -> Self {
-        Self::Failed(failure.into())
-    }
-}
-
-/// How the steps end.
-type Steps<T> = Result<T, Stop>;
-
-impl From<Stop> for Ended {
-    fn from(stop: Stop) -> Self {
-        match stop {
-            Stop::NotYet => Self::NotYet,
-            Stop::Failed(failure) => Self::With(Err(failure)),
         }
     }
 }

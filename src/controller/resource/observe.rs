@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{Steps, Stop, subject::Subject};
+use super::{
+    stop::{Steps, Stop},
+    subject::Subject,
+};
 use crate::{
     authentik::{Collection, Error},
     controller::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::subject::Subject;
+use super::{stop::Stop, subject::Subject};
 use crate::{
     api::{StageStatus, conditions},
     authentik::Collection,
@@ -23,6 +23,15 @@ pub(super) enum Ended {
     NotYet,
     /// With this.
     With(Result<Outcome, Failure>),
+}
+
+impl From<Stop> for Ended {
+    fn from(stop: Stop) -> Self {
+        match stop {
+            Stop::NotYet => Self::NotYet,
+            Stop::Failed(failure) => Self::With(Err(failure)),
+        }
+    }
 }
 
 /// Writes the status where it has changed, publishes the events, and says when the resource is next due.

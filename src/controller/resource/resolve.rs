@@ -2,15 +2,21 @@
 
 use std::fmt::Display;
 
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{Steps, Stop, references::resource_id, subject::Subject};
+use super::{
+    lookup::{Name, Place, find},
+    references::resource_id,
+    stop::{Steps, Stop},
+    subject::Subject,
+};
 use crate::{
     api::{DeviceTypeReference, FlowBinding, FlowReference, ResourceReference, StageReference},
-    authentik::{Collection, Error, Weigh, duration, stripped, versions},
+    authentik::{Collection, Weigh, duration, stripped, versions},
     controller::{
-        connection::{List, Listed, Server, State},
+        connection::{Listed, Server},
         context::Context,
         memory::stage_name,
     },
@@ -80,22 +86,6 @@ pub(super) async fn desired_bindings<K: StageKind>(
         server,
     };
     resolver.bindings().await
-}
-
-/// By what a spec names an object of authentik.
-enum Name<'a> {
-    Label(&'a str),
-    Uuid(Uuid),
-}
-
-/// A list, and how one row of it is asked for.
-struct Place<'a, T> {
-    list: &'a List<T>,
-    collection: Collection,
-    /// The filter by label.
-    label: &'static str,
-    /// The filter by UUID.
-    uuid: Option<&'static str>,
 }
 
 struct Resolver<'a, K> {
@@ -209,6 +199,20 @@ impl<K: StageKind> Resolver<'_, K> {
         self.find(field, &place, name, reference).await
     }
 
+    async fn find<T>(
+        &self,
+        field: &Field,
+        place: &Place<'_, T>,
+        name: Name<'_>,
+        reference: &impl Display,
+    ) -> Steps<Uuid>
+    where
+        T: Listed + Weigh + DeserializeOwned,
+    {
+        let (client, view) = (&self.server.client, &self.subject.view);
+        find(client, view, field, place, name, reference).await
+    }
+
     /// The stage of another resource.
     fn resource(&self, field: &Field, reference: &ResourceReference) -> Steps<Uuid> {
         let own = &self.subject.id;
@@ -243,100 +247,6 @@ impl<K: StageKind> Resolver<'_, K> {
             return Err(waits("has no stage in authentik any more").into());
         }
         Ok(stage.uuid)
-    }
-
-    /// Looks in the list and, where that shows nothing or a person asked for a look, asks authentik for this one object.
-    async fn find<T>(
-        &self,
-        field: &Field,
-        place: &Place<'_, T>,
-        name: Name<'_>,
-        reference: &impl Display,
-    ) -> Steps<Uuid>
-    where
-        T: Listed + Weigh + serde::de::DeserializeOwned,
-    {
-        let list = place.list;
-        match list.state(None, self.subject.view.waits_since) {
-            State::NotYet => return Err(Stop::NotYet),
-            State::Refused(error) => return Err(error.into()),
-            State::Read => {}
-        }
-        let mut found = listed(list, &name);
-        let is_asked = self.subject.view.asked.is_some();
-        if found.is_empty() || is_asked {
-            self.ask(place, &name).await?;
-            found = listed(list, &name);
-        }
-        match found.as_slice() {
-            [uuid] => Ok(*uuid),
-            [] => Err(Failure::new(
-                Reason::ReferenceNotFound,
-                format!(
-                    "{}: authentik has no {reference}; create it there or name another",
-                    field.spec
-                ),
-            )
-            .into()),
-            several => {
-                let mut several: Vec<_> = several.iter().map(Uuid::to_string).collect();
-                several.sort_unstable();
-                several.truncate(MOST_NAMED);
-                Err(Failure::new(
-                    Reason::ReferenceAmbiguous,
-                    format!(
-                        "{}: authentik has more than one {reference}: {}; name one by its UUID",
-                        field.spec,
-                        several.join(", ")
-                    ),
-                )
-                .into())
-            }
-        }
-    }
-
-    /// Asks authentik for the objects of this name, and notes what it says in the list.
-    async fn ask<T>(&self, place: &Place<'_, T>, name: &Name<'_>) -> Result<(), Error>
-    where
-        T: Listed + Weigh + serde::de::DeserializeOwned,
-    {
-        let client = &self.server.client;
-        let rows = match (name, place.uuid) {
-            (Name::Uuid(uuid), None) => {
-                let found: Option<T> = client.get(place.collection, &uuid.to_string()).await?;
-                Vec::from_iter(found)
-            }
-            (Name::Uuid(uuid), Some(filter)) => {
-                let value = uuid.to_string();
-                let keep = |row: T| (row.uuid() == *uuid).then_some(row);
-                let filter = [(filter, value.as_str())];
-                client.list(place.collection, &filter, keep).await?.rows
-            }
-            (Name::Label(label), _) => {
-                let keep = |row: T| (row.label() == *label).then_some(row);
-                let filter = [(place.label, *label)];
-                client.list(place.collection, &filter, keep).await?.rows
-            }
-        };
-        for known in listed(place.list, name) {
-            if rows.iter().all(|row| row.uuid() != known) {
-                place.list.note(known, None);
-            }
-        }
-        for row in rows {
-            place.list.note(row.uuid(), Some(place.list.kept(row)));
-        }
-        Ok(())
-    }
-}
-
-/// The most objects that a message names.
-const MOST_NAMED: usize = 10;
-
-fn listed<T: Listed>(list: &List<T>, name: &Name<'_>) -> Vec<Uuid> {
-    match name {
-        Name::Label(label) => list.labelled(label).iter().map(|row| row.uuid()).collect(),
-        Name::Uuid(uuid) => list.get(*uuid).into_iter().map(|_| *uuid).collect(),
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     plan::{
         Live, Record,
         claims::{Claim, Rival, SameServer},
+        failure::Reason,
     },
     stages::{ResourceId, StageKind},
 };
@@ -20,10 +21,12 @@ pub(super) fn own_claim<K: StageKind>(
 ) -> Claim {
     let uuid = sight.live.as_ref().map(|live| live.uuid);
     let manages = record.managed().map(|stage| stage.uuid);
+    let restored = subject.view.restored;
     Claim {
         id: subject.id.clone(),
         created: subject.resource.creation_timestamp().map(|time| time.0),
         manages: uuid.is_some() && manages == uuid,
+        is_restored: restored.is_some() && restored == uuid,
     }
 }
 
@@ -67,12 +70,14 @@ fn rival(
     let has_name = is_here && !is_named && stage.is_some_and(|stage| stage.name == name);
     let could_manage = is_here
         && standing.name == name
+        && standing.reason != Reason::AccessDenied.as_str()
         && ctx.registry.working(&id.namespace, reference).is_some();
-    (manages || has_name || could_manage).then(|| Rival {
+    (manages || has_name || could_manage).then_some(Rival {
         claim: Claim {
             id,
             created: standing.created,
             manages,
+            is_restored: stage.is_some_and(|stage| standing.restored == Some(stage.uuid)),
         },
         has_name,
         server: url,

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use k8s_openapi::jiff::Timestamp;
 
 use super::{
-    Steps,
     act::Actor,
     bindings, observe,
     observe::{Sight, slugs},
     report::{Ended, report},
     resolve::resolve,
     rivals::{own_claim, rivals},
+    stop::Steps,
     subject::Subject,
 };
 use crate::{
@@ -53,6 +53,9 @@ async fn sync<K: StageKind>(
     sight.bindings = bindings::observe(subject, &server, record, &sight).await?;
     let mut desired = resolve(ctx, subject, &server).await?;
     forget_unmanaged::<K>(record, &desired);
+    if !subject.observes() {
+        record.status.drift.clear();
+    }
     let mut rounds = Rounds::default();
     loop {
         let step = next(ctx, subject, &server, record, &sight, &desired)?;

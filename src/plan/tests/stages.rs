@@ -4,7 +4,7 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 
-use super::{compare::equal, *};
+use crate::plan::{compare::equal, *};
 use crate::stages::{
     AuthenticatorValidateStage, Compare, DuoStage, Fields, NAME, StageKind, Wanted,
 };

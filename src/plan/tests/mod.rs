@@ -1,0 +1,12 @@
+//! Tables of the decisions, without Kubernetes and without a server.
+
+mod adopting;
+mod deleting;
+mod ignoring;
+mod mending;
+mod observing;
+mod outcomes;
+mod owning;
+mod recording;
+mod stages;
+mod support;
