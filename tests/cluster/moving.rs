@@ -89,6 +89,35 @@ async fn a_list_that_moves_all_the_time_is_read_all_the_same() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_asks_for_the_users_of_its_stage_whatever_there_is_besides() {
+    test(async |test| {
+        rows(test, collection(VALIDATE), 130).await;
+        test.connect().await;
+        test.validate("mfa", json!({"deletionPolicy": "Delete"}))
+            .await;
+        let path = path(test, "mfa").await;
+        let uuid = path.trim_start_matches(collection(VALIDATE));
+        let filter = format!("configuration_stages={}", uuid.trim_end_matches('/'));
+        test.gateway.clear();
+        test.delete(VALIDATE, "mfa").await;
+        test.gone(VALIDATE, "mfa").await;
+        let audit = test.gateway.audit();
+        let lists: Vec<_> = audit
+            .iter()
+            .filter(|made| (made.method.as_str(), made.path.as_str()) == ("GET", VALIDATES))
+            .collect();
+        let asks = |made: &&Exchange| made.query.split('&').any(|pair| pair == filter);
+        assert!(lists.len() == 1 && lists.iter().all(asks), "{lists:?}");
+        assert_eq!(
+            test.gateway
+                .count("DELETE", &format!("{VALIDATES}{{uuid}}/")),
+            1
+        );
+    })
+    .await;
+}
+
 /// What the stage of the tests below holds.
 fn held(used: &Value) -> Value {
     json!({"last_auth_threshold": "hours=1", "configuration_stages": [used]})
