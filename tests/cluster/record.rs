@@ -66,18 +66,26 @@ struct Shared {
 /// Watches the resources of some kinds, each by a task of its own.
 pub struct Record {
     shared: Arc<Shared>,
-    tasks: Vec<JoinHandle<()>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Record {
     /// Begins with the resources of these kinds that are there.
     pub fn begin<'a>(kinds: impl IntoIterator<Item = (&'a str, Api<DynamicObject>)>) -> Self {
-        let shared = Arc::new(Shared::default());
-        let follow = |(kind, api): (&str, Api<DynamicObject>)| {
-            tokio::spawn(follow(shared.clone(), kind.to_owned(), api))
+        let record = Self {
+            shared: Arc::default(),
+            tasks: Mutex::default(),
         };
-        let tasks = kinds.into_iter().map(follow).collect();
-        Self { shared, tasks }
+        for (kind, api) in kinds {
+            record.follow(kind, api);
+        }
+        record
+    }
+
+    /// Watches the resources of this kind too, as those of another namespace.
+    pub fn follow(&self, kind: &str, api: Api<DynamicObject>) {
+        let task = tokio::spawn(follow(self.shared.clone(), kind.to_owned(), api));
+        self.tasks.lock().expect("no panic while held").push(task);
     }
 
     /// Notes what the API server has answered to a change: a watch that is cut meanwhile may never show it.
@@ -108,7 +116,7 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        for task in &self.tasks {
+        for task in self.tasks.get_mut().expect("no panic while held") {
             task.abort();
         }
     }

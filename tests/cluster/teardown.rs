@@ -1,7 +1,9 @@
 //! Everything deleted at once: connection, Secret and stages, in every order. All of it ends, and the stages are gone
 //! from authentik.
 
+use devkit::gateway::{Fault, FaultKind};
 use kube::{ResourceExt, api::DynamicObject};
+use reqwest::Method;
 use serde_json::json;
 
 use crate::{
@@ -195,6 +197,24 @@ async fn with_a_cluster_connection_it_ends_in_every_order() {
         for between in [Between::Nothing, Between::Notice, Between::Restart] {
             ends_in_every_order(test, CLUSTER_CONNECTION, between).await;
         }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_was_out_of_reach_is_soon_asked_again_though_the_secret_is_gone() {
+    test(async |test| {
+        let bundle = Bundle::create(test, CONNECTION, 0).await;
+        bundle.delete(Secret).await;
+        let connection = &bundle.connection;
+        test.reason(CONNECTION, connection, "SecretNotFound").await;
+        let busy = || Fault::new(FaultKind::ServiceUnavailable);
+        test.gateway.inject(busy().method(Method::DELETE).times(1));
+        // Half a minute after each of these would be too long.
+        test.gateway.inject(busy().path(PROBE).times(3));
+        bundle.delete(Connection).await;
+        bundle.delete(Stages).await;
+        bundle.is_gone().await;
     })
     .await;
 }

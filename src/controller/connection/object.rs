@@ -53,7 +53,7 @@ impl Object {
         self.is_unwritten = false;
         let finalizer = self.shared.connection_finalizer(&self.key);
         let needing = self.shared.memory.needing(&self.key);
-        let is_held = declared.finalizers.iter().any(|of| *of == finalizer);
+        let is_held = declared.finalizers.contains(&finalizer);
         let can_be_written = self.held != declared.version || declared.version.is_none();
         // Kubernetes takes no new finalizer on an object that is being deleted.
         let is_due = is_held == needing.is_empty() && (is_held || !declared.is_deleted);

@@ -235,25 +235,28 @@ impl Task {
     /// The connection can't be used any more, as when its Secret is gone. What has to be deleted through it still may be.
     async fn keep_for_deletions(&mut self) {
         let is_due = self.due <= Instant::now();
-        self.due = Instant::now() + MISSING_RETRY;
+        if is_due {
+            self.due = Instant::now() + MISSING_RETRY;
+        }
         let Some(server) = self.server.clone() else {
             return;
         };
-        let is_known = match server.learned.health() {
-            Health::Up => true,
-            Health::Down(_) => !is_due,
-            Health::Unknown | Health::Suspect | Health::Busy { .. } => false,
-        };
-        if is_known {
+        match server.learned.health() {
+            Health::Down(_) if !is_due => return,
             // Its lists may be asked for.
-            let _ = self.list(&server, false).await;
-            return;
+            Health::Up => return drop(self.list(&server, false).await),
+            _ => {}
         }
-        let health = match self.probe_and_list(&server, false).await {
-            Ok(()) => Health::Up,
-            Err(failure) => Health::Down(failure),
-        };
-        server.learned.set_health(health);
+        match self.probe_and_list(&server, false).await {
+            Ok(()) => self.failures = 0,
+            Err(failure) => {
+                self.failures = self.failures.saturating_add(1);
+                let pause = due::backoff(self.failures, fastrand::f64()).min(MISSING_RETRY);
+                let asked = failure.retry_after.unwrap_or_default().min(due::LONGEST);
+                self.due = Instant::now() + pause.max(asked);
+                server.learned.set_health(Health::Down(failure));
+            }
+        }
     }
 
     /// The server that the object leads to. It stays while neither settings nor token change.

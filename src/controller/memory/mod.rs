@@ -210,17 +210,23 @@ impl Memory {
         concerned
     }
 
-    /// Notes the stage that a reconcile under way has come to manage, so that no other takes it for nobody's before the status
-    /// says so. Returns who else wants it.
-    pub fn found(&self, uid: &str, stage: &StageIdentity) -> Vec<ResourceId> {
+    /// Notes the stage that a reconcile under way has come to manage, so that no other takes it for nobody's, and its
+    /// connection is kept, before the status says so.
+    pub fn found(&self, uid: &str, stage: &StageIdentity) -> Concerned {
         let mut inner = self.lock();
         let Some((uid, mut entry)) = inner.entries.remove_entry(uid) else {
-            return Vec::new();
+            return Concerned::default();
         };
         inner.indices.remove(&uid, &entry);
+        let needed = entry.needs_connection();
         entry.found(stage);
+        let need_changed = needed != entry.needs_connection();
         inner.put(uid.clone(), entry);
-        inner.rivals_of(&uid)
+        Concerned {
+            rivals: inner.rivals_of(&uid),
+            need_changed,
+            left: None,
+        }
     }
 
     /// Changes what is kept of a resource, if it is there still.

@@ -74,8 +74,13 @@ impl<K: StageKind> Actor<'_, K> {
         let stage = self.record.managed();
         if let Some(stage) = stage.filter(|stage| Some(stage.uuid) != managed) {
             let shared = &self.ctx.shared;
-            let rivals = shared.memory.found(&self.subject.uid, stage);
-            shared.due(&rivals);
+            let concerned = shared.memory.found(&self.subject.uid, stage);
+            shared.due(&concerned.rivals);
+            if concerned.need_changed {
+                let reference = self.subject.resource.common().connection_ref.as_ref();
+                let namespace = &self.subject.id.namespace;
+                self.ctx.registry.poke(namespace, reference);
+            }
         }
     }
 

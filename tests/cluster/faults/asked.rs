@@ -6,7 +6,7 @@ use devkit::gateway::Exchange;
 use serde_json::Value;
 
 use super::{
-    model::{PLAIN, set},
+    fields::{PLAIN, set},
     places::{BINDINGS, Stood, places, stood},
 };
 use crate::{

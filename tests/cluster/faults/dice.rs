@@ -26,6 +26,14 @@ impl Dice {
         &of[self.0.random_range(0..of.len())]
     }
 
+    /// These in any order.
+    pub fn shuffled<T>(&mut self, mut of: Vec<T>) -> Vec<T> {
+        for end in (1..of.len()).rev() {
+            of.swap(end, self.0.random_range(0..=end));
+        }
+        of
+    }
+
     /// Some of these, at least one, in their order.
     pub fn some<T: Clone>(&mut self, of: &[T]) -> Vec<T> {
         let sure = self.0.random_range(0..of.len());

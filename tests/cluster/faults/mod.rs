@@ -4,13 +4,26 @@
 //! `FAULT_SEED=n` replays one history, `FAULT_SEEDS=n` lets so many happen, from seed 1 or the one that is given.
 
 mod asked;
+mod claims;
+mod deletion;
 mod dice;
+mod fields;
+mod hand;
 mod history;
+mod kills;
+mod left;
 mod model;
+mod obstacles;
 mod places;
 mod replicas;
+mod resource;
+mod sick;
 mod specs;
 mod steps;
+mod teardown;
+mod user;
+mod weather;
+mod world;
 
 use std::panic::AssertUnwindSafe;
 
@@ -79,6 +92,9 @@ async fn happens(test: &Test, seed: u64, setting: Setting) {
         history.go_on(STEPS).await;
         settle(&mut history, seed).await;
     }
+    history.end().await;
+    settle(&mut history, seed).await;
+    history.ends().await;
     let log = history.replicas.log();
     test.canaries.search("the program's log", log);
 }
@@ -101,9 +117,12 @@ async fn settle(history: &mut History<'_>, seed: u64) {
         let more = |audit: &[Exchange]| audit.len() > requests;
         history.test.gateway.wait_for(more, patience()).await;
     }
+    history.tell("all is right");
     let writes = history.test.writes().len();
     history.replicas.thaw().await;
-    history.test.resyncs(1).await;
+    // Of both connections, if there are two.
+    let resyncs = if history.teardown.is_some() { 1 } else { 3 };
+    history.test.resyncs(resyncs).await;
     let mut problems = Snapshot::take(history).await.problems(history);
     let more = history.test.writes().split_off(writes);
     problems.extend(
@@ -112,7 +131,7 @@ async fn settle(history: &mut History<'_>, seed: u64) {
     );
     problems.extend(unasked(
         &history.test.gateway.history(),
-        &history.test.record.asked(),
+        &history.asked(),
         &history.flows,
     ));
     if !problems.is_empty() {

@@ -23,6 +23,8 @@ pub struct Replicas<'a> {
     /// What stands between them and the API server.
     pub kubernetes: Gateway,
     kubeconfig: PathBuf,
+    /// The namespaces that they watch.
+    namespaces: String,
     children: Vec<Child>,
     /// The one that gets no time to work, if there is one.
     frozen: Option<usize>,
@@ -48,14 +50,15 @@ pub struct Moment {
 }
 
 impl<'a> Replicas<'a> {
-    /// Starts so many in place of the test's own operator.
-    pub async fn start(test: &'a Test, count: usize) -> Self {
+    /// Starts so many in place of the test's own operator. They watch these namespaces.
+    pub async fn start(test: &'a Test, namespaces: &[String], count: usize) -> Self {
         test.take_operator().await.stop().await;
         let (kubernetes, kubeconfig) = test.kubernetes_gateway().await;
         let mut replicas = Self {
             test,
             kubernetes,
             kubeconfig,
+            namespaces: namespaces.join(","),
             children: Vec::new(),
             frozen: None,
             stolen: false,
@@ -82,7 +85,7 @@ impl<'a> Replicas<'a> {
         let log = File::options().create(true).append(true).open(&self.log);
         let namespace = self.test.namespace.as_str();
         Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"))
-            .args(["run", "--namespaces", namespace])
+            .args(["run", "--namespaces", &self.namespaces])
             .args(["--lease-namespace", namespace])
             .args(["--leader-election", &elect.to_string()])
             .env_clear()

@@ -4,17 +4,27 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use super::dice::Dice;
+use super::{
+    dice::Dice,
+    world::{At, Slot},
+};
 use crate::harness::{DUO, VALIDATE};
 
-/// The resources that a history has: kind and name.
-pub const SLOTS: [(&str, &str); 6] = [
-    (VALIDATE, "v0"),
-    (VALIDATE, "v1"),
-    (VALIDATE, "v2"),
-    (VALIDATE, "v3"),
-    (DUO, "d0"),
-    (DUO, "d1"),
+const fn slot(at: At, kind: &'static str, name: &'static str) -> Slot {
+    Slot { at, kind, name }
+}
+
+/// The resources that a history has on the healthy server.
+pub const SLOTS: [Slot; 9] = [
+    slot(At::Home, VALIDATE, "v0"),
+    slot(At::Home, VALIDATE, "v1"),
+    slot(At::Home, VALIDATE, "v2"),
+    slot(At::Home, VALIDATE, "v3"),
+    slot(At::Home, DUO, "d0"),
+    slot(At::Home, DUO, "d1"),
+    slot(At::Away, VALIDATE, "v0"),
+    slot(At::Away, VALIDATE, "v1"),
+    slot(At::Away, DUO, "d0"),
 ];
 
 /// The Secrets that Duo stages read.
@@ -29,20 +39,41 @@ const NO_FLOW: &str = "no-flow";
 /// A stage of another kind that is always there.
 pub const TOTP: &str = "totp";
 
+/// What makes a name odd that Kubernetes takes.
+const ODD_WANTED: [&str; 2] = [" \"50 %\" & más?#+/", "\u{754c}\u{301}\u{1f600}"];
+
+/// What makes a name odd that only a person can give a stage, in authentik. The first is taken away by Python's `strip`.
+const ODD_BY_HAND: [&str; 8] = [
+    "\u{1f}",
+    "\u{1c}\u{1d}mid\u{1e}dle",
+    "\u{7}bell",
+    "\nInSync: all is well",
+    "\u{85}\u{2028}lines",
+    "\u{202e}turned\u{2066}",
+    "\u{200f}",
+    "\u{1b}[2Jgone",
+];
+
+/// How many characters the longest name has beside the rest.
+const LONG: usize = 300;
+
+/// The name of a stage as a person makes it odd.
+pub fn odd(dice: &mut Dice, name: &str) -> String {
+    if dice.percent(20) {
+        return format!("{name}{}", "\u{754c}".repeat(LONG));
+    }
+    format!("{name}{}", dice.one(&ODD_BY_HAND))
+}
+
 /// A spec for this resource, as far as it goes an edit of the old one. `name` makes names in authentik.
-pub fn spec(
-    dice: &mut Dice,
-    slot: (&str, &str),
-    old: &Value,
-    name: impl Fn(&str) -> String,
-) -> Value {
-    let new = if slot.0 == DUO {
+pub fn spec(dice: &mut Dice, slot: Slot, old: &Value, name: impl Fn(&str) -> String) -> Value {
+    let new = if slot.kind == DUO {
         duo(dice)
     } else {
         validate(dice, &name)
     };
     let mut spec = new;
-    common(dice, slot.1, &mut spec, &name);
+    common(dice, slot, &mut spec, &name);
     if let Some(old) = old.as_object() {
         keep_some(dice, old, &mut spec);
     }
@@ -74,15 +105,17 @@ fn keep_some(dice: &mut Dice, old: &Map<String, Value>, spec: &mut Map<String, V
 
 fn common(
     dice: &mut Dice,
-    slot: &str,
+    slot: Slot,
     spec: &mut Map<String, Value>,
     name: impl Fn(&str) -> String,
 ) {
-    // Now and then another resource's.
+    // Now and then another resource's, in the same namespace or in the other.
+    let own = slot.stage();
     let stage = match dice.below(20) {
-        0 => dice.one(&SLOTS).1.to_owned(),
-        1..4 => format!("{slot}-renamed"),
-        _ => slot.to_owned(),
+        0..2 => dice.one(&SLOTS).stage(),
+        2..5 => format!("{own}-renamed"),
+        5 => format!("{own}{}", ODD_WANTED[usize::from(dice.percent(50))]),
+        _ => own,
     };
     spec.insert("name".to_owned(), json!(name(&stage)));
     for (field, often, values) in [

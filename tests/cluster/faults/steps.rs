@@ -151,7 +151,7 @@ impl Operation for Rotate {
 /// Goes through the operation once a write, and kills the operator there, until there is no further write.
 async fn killed_at_each_write<O: Operation>(operation: O) {
     test(async |test| {
-        let mut replicas = Replicas::start(test, 1).await;
+        let mut replicas = Replicas::start(test, std::slice::from_ref(&test.namespace), 1).await;
         test.flow("flow").await;
         test.connect().await;
         for server in [Server::Authentik, Server::Kubernetes] {

@@ -1,0 +1,209 @@
+//! A second server that misbehaves all the time, and the resources on it. Nothing that happens there concerns the healthy
+//! server.
+
+use std::{fmt, time::Duration};
+
+use devkit::{
+    gateway::{Fault, FaultKind, Gateway},
+    hostile::{Hostile, Manner, Requests, Row},
+    simulator::{Simulator, Version},
+};
+use kube::api::DeleteParams;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::{
+    dice::Dice,
+    history::History,
+    resource::Resource,
+    specs::{SECRETS, SLOTS},
+    world::At,
+};
+use crate::{
+    harness::{DUO, Test, VALIDATE},
+    harness_more::CONNECTION,
+};
+
+/// The connection to it, and the Secret with its token.
+pub const SICK: &str = "sick";
+
+/// The resources on it.
+const RESOURCES: [(&str, &str); 4] = [
+    (VALIDATE, "sick-0"),
+    (VALIDATE, "sick-1"),
+    (VALIDATE, "sick-2"),
+    (DUO, "sick-d"),
+];
+
+/// How large the largest answers are.
+const LARGE: usize = 4 << 20;
+
+/// The server.
+pub enum Sick {
+    /// It never was an authentik, and is as the text says.
+    Hostile(Hostile, String),
+    /// It is one that can hardly be reached.
+    Behind(Gateway, Simulator),
+}
+
+impl Sick {
+    /// One that is sick in some way.
+    pub async fn begin(test: &Test, dice: &mut Dice) -> Self {
+        if dice.percent(50) {
+            let token = json!({"token": test.canary("sick-token")});
+            test.secret(SICK, token).await;
+            let (requests, manner) = manner(dice);
+            let told = format!("a server that answers {requests:?} with {manner:?}");
+            let builder = Hostile::builder().on(requests, manner);
+            return Self::Hostile(builder.launch().await, told);
+        }
+        let simulator = Simulator::start(Version::V2026_5).await;
+        let token = json!({"token": simulator.token()});
+        test.secret(SICK, token).await;
+        let gateway = Gateway::in_front_of(&simulator.url()).launch().await;
+        let sick = Self::Behind(gateway, simulator);
+        sick.change(dice);
+        sick
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Hostile(server, _) => server.url(),
+            Self::Behind(gateway, _) => gateway.url(),
+        }
+    }
+
+    /// Lets it be sick in another way, if it can. Returns how.
+    pub fn change(&self, dice: &mut Dice) -> Option<Fault> {
+        let Self::Behind(gateway, _) = self else {
+            return None;
+        };
+        let fault = fault(dice);
+        gateway.clear_faults();
+        gateway.inject(fault.clone());
+        Some(fault)
+    }
+}
+
+impl fmt::Display for Sick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hostile(_, told) => f.write_str(told),
+            Self::Behind(..) => f.write_str("an authentik that can hardly be reached"),
+        }
+    }
+}
+
+fn manner(dice: &mut Dice) -> (Requests, Manner) {
+    let endless = |row, rows| Manner::Rows {
+        row,
+        rows,
+        endless: true,
+    };
+    let all = [
+        (Requests::All, Manner::Never),
+        (Requests::Probe, Manner::Never),
+        (Requests::Lists, Manner::Never),
+        (Requests::Writes, Manner::Never),
+        (Requests::NoProbe, Manner::Late(Duration::from_secs(5))),
+        (Requests::All, Manner::Numbers(LARGE)),
+        (Requests::NoProbe, Manner::Half(LARGE)),
+        (Requests::Lists, endless(Row::Named(2000), 100)),
+        (Requests::Lists, endless(Row::Arrays(1000), 20)),
+        (Requests::All, Manner::EchoToken),
+        (Requests::All, Manner::Unavailable { retry_after: 1 }),
+    ];
+    dice.one(&all).clone()
+}
+
+fn fault(dice: &mut Dice) -> Fault {
+    let kinds = [
+        FaultKind::Hang,
+        FaultKind::HangAfter,
+        FaultKind::Latency(Duration::from_secs(4)),
+        FaultKind::CutBefore,
+        FaultKind::CutAfter,
+        FaultKind::InternalError { effect: true },
+        FaultKind::TooManyRequests {
+            retry_after: Some(1),
+        },
+        FaultKind::ServiceUnavailable,
+        FaultKind::MalformedBody,
+        FaultKind::TruncatedBody,
+        FaultKind::WrongJson,
+        FaultKind::HugeBody(LARGE),
+    ];
+    let fault = Fault::new(dice.one(&kinds).clone());
+    match dice.below(4) {
+        0 => fault.writes(),
+        1 => fault.method(Method::GET).path("/stages/"),
+        _ => fault,
+    }
+}
+
+impl History<'_> {
+    /// The connection to the sick server, with a long timeout, and all resources on it.
+    pub(super) async fn connect_sick(&mut self) {
+        let settings = json!({
+            "timeout": "20s", "resyncInterval": "3s", "tokenSecretRef": {"name": SICK, "key": "token"},
+        });
+        let mut spec = settings;
+        spec["url"] = json!(self.sick.url());
+        self.world.apply(At::Home, CONNECTION, SICK, &spec).await;
+        for resource in RESOURCES {
+            self.apply_sick(resource).await;
+        }
+    }
+
+    /// Lets the sick server be sick in another way.
+    pub(super) fn sick_changes(&mut self) {
+        let fault = self.sick.change(&mut self.dice);
+        if let Some(fault) = fault {
+            self.tell(format_args!("the sick server: {fault:?}"));
+        }
+    }
+
+    /// Something that a user does with a resource on the sick server.
+    pub(super) async fn sick_user(&mut self) {
+        let (kind, name) = *self.dice.one(&RESOURCES);
+        if self.dice.percent(60) {
+            return self.apply_sick((kind, name)).await;
+        }
+        self.tell(format_args!("{name} is deleted"));
+        let api = self.world.api(At::Home, kind);
+        // It may be gone.
+        let _ = api.delete(name, &DeleteParams::default()).await;
+    }
+
+    /// Its stage has the name of one on the healthy server. Its spec asks for the strictest factor, so it excuses no write
+    /// there.
+    async fn apply_sick(&mut self, (kind, name): (&'static str, &'static str)) {
+        let stage = self.dice.one(&SLOTS).stage();
+        let policy = *self.dice.one(&["Orphan", "Delete"]);
+        let mut spec = json!({
+            "name": self.test.name(&stage), "connectionRef": {"name": SICK}, "deletionPolicy": policy,
+            "adoptionPolicy": *self.dice.one(&["IfMatch", "Always"]),
+        });
+        if kind == DUO {
+            spec["clientId"] = json!(format!("DI{:018}", self.dice.below(1000)));
+            spec["apiHostname"] = json!("api-1.duosecurity.com");
+            spec["clientSecret"] = json!({"secretKeyRef": {"name": SECRETS[0], "key": "secret"}});
+        } else {
+            spec["notConfiguredAction"] = json!("deny");
+            spec["deviceClasses"] = json!(["static", "totp", "webauthn", "duo", "sms", "email"]);
+        }
+        self.tell(format_args!("{name} is applied: {spec}"));
+        self.world.apply(At::Home, kind, name, &spec).await;
+    }
+}
+
+/// Whether a resource with this spec is on the sick server.
+pub fn is_sick(spec: &Value) -> bool {
+    spec["connectionRef"]["name"] == SICK
+}
+
+/// What is wrong with a resource of the sick server: one that leaves its stage needs no server to go.
+pub fn problem(resource: &Resource) -> Option<String> {
+    let waits = resource.is_deleted() && !resource.deletes();
+    waits.then(|| format!("{} waits for the sick server", resource.id()))
+}
