@@ -12,6 +12,7 @@ mod hand;
 mod history;
 mod kills;
 mod left;
+mod losers;
 mod model;
 mod obstacles;
 mod places;
@@ -42,7 +43,7 @@ use crate::harness::{PATIENCE, Test, alone, test};
 const SEEDS: u64 = 12;
 
 /// How many of them happen at once: most of the time they wait.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// How often all calms down in a history.
 const ROUNDS: usize = 2;
