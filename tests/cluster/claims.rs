@@ -121,7 +121,7 @@ async fn another_namespace_without_a_good_token_claims_nothing() {
         let api = elsewhere.api(VALIDATE);
         let stuck = |resource: Option<&DynamicObject>| resource.is_some_and(is_stuck);
         let waited = kube::runtime::wait::await_condition(api, "managing", stuck);
-        let waited = tokio::time::timeout(crate::harness::PATIENCE, waited).await;
+        let waited = tokio::time::timeout(crate::harness::patience(), waited).await;
         waited.expect("in time").expect("the watch goes on");
         the_victim_gets_it(test).await;
     })

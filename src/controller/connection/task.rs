@@ -163,7 +163,8 @@ impl Task {
         };
         let warn_at = self.object.report(declared, &seen).await;
         self.tell(declared, &known, was_down);
-        warn_at.map_or(self.due, |warn_at| warn_at.min(self.due))
+        let others = [warn_at, self.object.again()];
+        others.into_iter().flatten().fold(self.due, Instant::min)
     }
 
     /// Whether the server itself is known to be out of reach.

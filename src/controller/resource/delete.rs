@@ -303,7 +303,7 @@ fn describe(user: &UsedBy) -> String {
 }
 
 /// The validate stages that use this one for configuration, which `used_by/` does not list. Those that held up the deletion
-/// last are asked first; only where none of them does, all are listed, and only where that can still change anything.
+/// last are asked first; only where none of them does, others are looked for, and only where that can still change anything.
 async fn enrolling<K: StageKind>(
     ctx: &Context,
     subject: &Subject<K>,
@@ -331,12 +331,19 @@ async fn enrolling<K: StageKind>(
     Ok(users.iter().map(name).collect())
 }
 
+/// authentik is asked for the users alone: a list of all moves while others make and delete stages, and then proves nothing.
 async fn list_enrolling(server: &Server, uuid: Uuid) -> Steps<Vec<Arc<Live>>> {
     let keep = |row: Row<AuthenticatorValidateStage>| {
         enrols_through(&row.0, uuid).then(|| Arc::new(row.0))
     };
     let collection = AuthenticatorValidateStage::COLLECTION;
-    let listing = server.client.list(collection, &[], keep).await?;
+    let used = uuid.to_string();
+    let filter = [("configuration_stages", used.as_str())];
+    let listing = match server.client.list(collection, &filter, keep).await {
+        // "Select a valid choice.": the stage is gone.
+        Err(Error::Rejected { .. }) => return Ok(Vec::new()),
+        listing => listing?,
+    };
     if listing.rows.is_empty() && !(listing.complete && listing.unreadable.is_empty()) {
         return Err(Failure::new(
             Reason::AuthentikUnavailable,

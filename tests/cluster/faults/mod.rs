@@ -37,7 +37,7 @@ use self::{
     history::{History, Setting},
     model::Snapshot,
 };
-use crate::harness::{PATIENCE, Test, alone, test};
+use crate::harness::{Test, alone, patience, test};
 
 /// How many histories there are where nothing else is asked for.
 const SEEDS: u64 = 12;
@@ -102,7 +102,7 @@ async fn happens(test: &Test, seed: u64, setting: Setting) {
 
 /// Waits until all is right, and sees that it stays so without another write.
 async fn settle(history: &mut History<'_>, seed: u64) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let requests = history.test.gateway.audit().len();
         let snapshot = Snapshot::take(history).await;
@@ -116,7 +116,7 @@ async fn settle(history: &mut History<'_>, seed: u64) {
         }
         history.start_again();
         let more = |audit: &[Exchange]| audit.len() > requests;
-        history.test.gateway.wait_for(more, PATIENCE).await;
+        history.test.gateway.wait_for(more, patience()).await;
     }
     history.tell("all is right");
     let writes = history.test.writes().len();
