@@ -12,7 +12,6 @@ mod hand;
 mod history;
 mod kills;
 mod left;
-mod losers;
 mod model;
 mod obstacles;
 mod places;
