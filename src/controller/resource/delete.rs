@@ -12,6 +12,7 @@ use super::{
     observe::{self, look_up, note_gone},
     report::{Ended, publish, report},
     resolve,
+    rivals::belongs_to_another,
     stop::{Steps, Stop},
     subject::Subject,
 };
@@ -67,7 +68,11 @@ async fn apply_policy<K: StageKind>(
     record: &mut Record,
 ) -> Steps<()> {
     let recorded = record.status.stage.clone().filter(|stage| stage.managed);
-    let leave = subject.leaves_its_stage();
+    // Who has lost the stage to another resource leaves it to that one.
+    let is_lost = recorded
+        .as_ref()
+        .is_some_and(|stage| belongs_to_another(ctx, subject, stage));
+    let leave = subject.leaves_its_stage() || is_lost;
     let stage = match fate(leave, recorded.as_ref(), subject.view.lost.is_some()) {
         Fate::Nothing => return Ok(()),
         Fate::Leave(stage) => {

@@ -42,7 +42,7 @@ use crate::harness::{Test, alone, patience, test};
 const SEEDS: u64 = 12;
 
 /// How many of them happen at once: most of the time they wait.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// How often all calms down in a history.
 const ROUNDS: usize = 2;
