@@ -5,9 +5,10 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// Makes and deletes rows until it is dropped. A row that is there then stays.
+/// Makes and deletes rows until it is dropped. A row that is there then stays; [`Churn::end`] leaves none.
 pub struct Churn {
     made: watch::Receiver<usize>,
+    goes_on: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -22,8 +23,9 @@ impl Churn {
             body,
         };
         let (sender, made) = watch::channel(0);
+        let (goes_on, still) = watch::channel(true);
         let task = tokio::spawn(async move {
-            loop {
+            while *still.borrow() {
                 let row = others.make().await;
                 sender.send_modify(|made| *made += 1);
                 tokio::time::sleep(every / 2).await;
@@ -31,7 +33,20 @@ impl Churn {
                 tokio::time::sleep(every / 2).await;
             }
         });
-        Self { made, task }
+        Self {
+            made,
+            goes_on,
+            task,
+        }
+    }
+
+    /// Ends once the present row is deleted.
+    ///
+    /// # Panics
+    /// If a row could not be made or deleted.
+    pub async fn end(mut self) {
+        self.goes_on.send_replace(false);
+        (&mut self.task).await.expect("all rows come and go");
     }
 
     /// How many rows were made so far.
@@ -74,8 +89,9 @@ impl Others {
             .json()
             .await
             .expect("a row is JSON");
-        let key = row["pk"].as_str().expect("a row has a key");
-        key.to_owned()
+        // A flow's path has its slug in it.
+        let key = row["slug"].as_str().or_else(|| row["pk"].as_str());
+        key.expect("a row has a key").to_owned()
     }
 
     async fn delete(&self, row: &str) {
@@ -105,5 +121,10 @@ mod tests {
         let row = "/api/v3/stages/dummy/{uuid}/".to_owned();
         let deleted = simulator.answered()[&("DELETE".to_owned(), row)];
         assert!(deleted >= 4, "{deleted}");
+        churn.end().await;
+        let answered = simulator.answered();
+        let of = |method: &str, path: &str| answered[&(method.to_owned(), path.to_owned())];
+        let made = of("POST", "/api/v3/stages/dummy/");
+        assert_eq!(of("DELETE", "/api/v3/stages/dummy/{uuid}/"), made);
     }
 }

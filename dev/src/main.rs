@@ -63,6 +63,9 @@ enum Command {
         /// The token that requests have to carry; made up and printed when left out.
         #[arg(long)]
         token: Option<String>,
+        /// Be as slow as a real server, with stages and flows of others, some of which come and go.
+        #[arg(long)]
+        busy: bool,
     },
 }
 
@@ -151,7 +154,8 @@ async fn run(command: Command) -> Result {
             version,
             listen,
             token,
-        } => Ok(simulator::serve(version, listen, token).await?),
+            busy,
+        } => Ok(simulator::serve(version, listen, token, busy).await?),
     }
 }
 

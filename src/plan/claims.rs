@@ -58,6 +58,12 @@ fn rank(claim: &Claim) -> (bool, Option<Timestamp>, &ResourceId) {
     (!claim.manages, claim.created, &claim.id)
 }
 
+/// Whether this claim is better than the other.
+#[must_use]
+pub fn outranks(one: &Claim, other: &Claim) -> bool {
+    rank(one) < rank(other)
+}
+
 /// Who has the best claim. A rival whose stage has the name that ours is to get keeps it, whatever its age.
 #[must_use]
 pub fn verdict<'a>(own: &Claim, rivals: &'a [Rival]) -> Verdict<'a> {
@@ -65,7 +71,7 @@ pub fn verdict<'a>(own: &Claim, rivals: &'a [Rival]) -> Verdict<'a> {
         rivals
             .iter()
             .filter(|rival| rival.same_server == same_server)
-            .filter(|rival| rival.has_name || rank(&rival.claim) < rank(own))
+            .filter(|rival| rival.has_name || outranks(&rival.claim, own))
             .min_by_key(|rival| (!rival.has_name, rank(&rival.claim)))
     };
     match (best(SameServer::Yes), best(SameServer::Unknown)) {

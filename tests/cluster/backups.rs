@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Authentik, PATIENCE, Test, VALIDATE, collection, is_true, message, test, text},
+    harness::{Authentik, Test, VALIDATE, collection, is_true, message, patience, test, text},
     harness_more::{Beside, CONNECTION},
 };
 
@@ -70,7 +70,7 @@ async fn resyncs(test: &Test, copy: &Beside, times: usize) {
     let before = probes(&copy.gateway.audit());
     test.resyncs(times).await;
     let more = |audit: &[Exchange]| probes(audit) > before + times;
-    assert!(copy.gateway.wait_for(more, PATIENCE).await);
+    assert!(copy.gateway.wait_for(more, patience()).await);
 }
 
 /// Two resources in sync, each with its own of two equal servers.
@@ -148,8 +148,8 @@ async fn nothing_is_left_on_a_server_when_the_operator_ends_in_the_middle() {
         test.apply(VALIDATE, "theirs", spec(test, "copy", "skip"))
             .await;
         tokio::select! {
-            _ = test.gateway.hangs(PATIENCE) => {}
-            _ = copy.gateway.hangs(PATIENCE) => {}
+            _ = test.gateway.hangs(patience()) => {}
+            _ = copy.gateway.hangs(patience()) => {}
             _ = test.in_sync(VALIDATE, "theirs") => {}
         }
         test.take_operator().await.kill();

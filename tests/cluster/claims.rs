@@ -6,7 +6,7 @@ use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{Test, VALIDATE, alone, collection, test, text},
+    harness::{Test, VALIDATE, alone, collection, is_true, test, text},
     harness_more::{CLUSTER_CONNECTION, CONNECTION, Elsewhere, reason_of},
 };
 
@@ -121,7 +121,7 @@ async fn another_namespace_without_a_good_token_claims_nothing() {
         let api = elsewhere.api(VALIDATE);
         let stuck = |resource: Option<&DynamicObject>| resource.is_some_and(is_stuck);
         let waited = kube::runtime::wait::await_condition(api, "managing", stuck);
-        let waited = tokio::time::timeout(crate::harness::PATIENCE, waited).await;
+        let waited = tokio::time::timeout(crate::harness::patience(), waited).await;
         waited.expect("in time").expect("the watch goes on");
         the_victim_gets_it(test).await;
     })
@@ -220,6 +220,36 @@ async fn who_is_suspended_lets_another_have_the_stage() {
         }
         reasons.sort();
         assert_eq!(reasons, ["InSync", "NameConflict"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_deletion_of_a_resource_in_conflict_leaves_the_stage_to_its_holder() {
+    test(async |test| {
+        test.connect_with(json!({"resyncInterval": "1s"})).await;
+        let stage = json!({"name": test.name("mfa"), "deletionPolicy": "Delete", "adoptionPolicy": "Always"});
+        test.validate("holder", stage.clone()).await;
+        test.in_sync(VALIDATE, "holder").await;
+        let suspend = |suspend: bool| json!({"spec": {"suspend": suspend}});
+        test.patch(VALIDATE, "holder", suspend(true)).await;
+        test.until(VALIDATE, "holder", "suspended", |object| {
+            object.is_some_and(|object| is_true(object, "Suspended"))
+        })
+        .await;
+        test.validate("loser", stage).await;
+        let loser = test.in_sync(VALIDATE, "loser").await;
+        test.patch(VALIDATE, "holder", suspend(false)).await;
+        test.in_sync(VALIDATE, "holder").await;
+        test.reason(VALIDATE, "loser", "NameConflict").await;
+        test.delete(VALIDATE, "loser").await;
+        test.gone(VALIDATE, "loser").await;
+        let there = test.authentik.stage("validate", &test.name("mfa")).await;
+        let there = there.expect("the stage is there");
+        assert_eq!(there["pk"], loser.data["status"]["stage"]["uuid"]);
+        test.resyncs(2).await;
+        let deletes = test.writes().into_iter().filter(|write| write.method == "DELETE");
+        assert_eq!(deletes.count(), 0);
     })
     .await;
 }

@@ -14,7 +14,7 @@ use kube::{
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{PATIENCE, PROBE, Test, VALIDATE, VALIDATES, alone, condition, message, test},
+    harness::{PROBE, Test, VALIDATE, VALIDATES, alone, condition, message, patience, test},
     on_every_version,
 };
 
@@ -588,7 +588,7 @@ async fn a_token_outside_the_watched_namespaces_is_read_again_with_each_resync()
                 .iter()
                 .any(|exchange| exchange.path == PROBE && exchange.status == Some(200))
         };
-        assert!(test.gateway.wait_for(probed, PATIENCE).await);
+        assert!(test.gateway.wait_for(probed, patience()).await);
         simulator.revoke_token(&tokens[1]);
         test.request_reconcile(CLUSTER_CONNECTION, "shared", "again")
             .await;
@@ -599,7 +599,7 @@ async fn a_token_outside_the_watched_namespaces_is_read_again_with_each_resync()
                 .count()
                 > 1
         };
-        assert!(test.gateway.wait_for(probes, PATIENCE).await);
+        assert!(test.gateway.wait_for(probes, patience()).await);
         let refused = |exchange: &Exchange| exchange.status == Some(403);
         assert!(!test.gateway.audit().iter().any(refused));
     })

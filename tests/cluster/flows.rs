@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{PATIENCE, Test, condition, message, test},
+    harness::{Test, condition, message, patience, test},
     on_every_version,
 };
 
@@ -219,7 +219,7 @@ async fn repaired(test: &Test, method: &str) {
                 .iter()
                 .any(|exchange| exchange.method == method && exchange.status.is_some())
         },
-        PATIENCE,
+        patience(),
     );
     assert!(written.await, "no {method} in time");
 }
@@ -421,7 +421,7 @@ async fn suspended_bindings_are_left_alone() {
             lists.any(|exchange| exchange.status.is_some())
         };
         assert!(
-            test.gateway.wait_for(listed, PATIENCE).await,
+            test.gateway.wait_for(listed, patience()).await,
             "the bindings are not listed"
         );
         assert_eq!(test.written(), []);

@@ -11,7 +11,7 @@ use devkit::{
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::{Value, json};
 
-use crate::harness::{DUO, PATIENCE, Test, VALIDATE, condition, message, test};
+use crate::harness::{DUO, Test, VALIDATE, condition, message, patience, test};
 
 const CONNECTION: &str = "AuthentikConnection";
 const CLUSTER_CONNECTION: &str = "ClusterAuthentikConnection";
@@ -170,7 +170,7 @@ async fn hanging(test: &Test) -> DynamicObject {
     silent.inject(Fault::new(FaultKind::Hang));
     test.connection("hanging", &silent.url(), json!({})).await;
     let asked = |audit: &[Exchange]| !audit.is_empty();
-    assert!(silent.wait_for(asked, PATIENCE).await, "it is not probed");
+    assert!(silent.wait_for(asked, patience()).await, "it is not probed");
     test.get(CONNECTION, "hanging").await
 }
 
@@ -267,7 +267,7 @@ async fn edited(test: &Test) -> State {
     test.validate("edited", json!({"notConfiguredAction": "deny"}))
         .await;
     let sent = |audit: &[Exchange]| audit.iter().any(|exchange| exchange.method == "PATCH");
-    assert!(test.gateway.wait_for(sent, PATIENCE).await, "no PATCH");
+    assert!(test.gateway.wait_for(sent, patience()).await, "no PATCH");
     let resource = test.get(VALIDATE, "edited").await;
     assert!(!is_seen(&resource));
     under_way("edited", resource)

@@ -20,7 +20,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::harness::{self, Authentik, PATIENCE, Test, condition};
+use crate::harness::{self, Authentik, Test, condition, patience};
 
 /// The kinds of connection.
 pub const CONNECTION: &str = "AuthentikConnection";
@@ -74,7 +74,7 @@ impl<'a> Elsewhere<'a> {
             object.is_some_and(|object| reason_of(object) == Some(reason))
         };
         let waited = await_condition(self.api(kind), name, found);
-        match tokio::time::timeout(PATIENCE, waited).await {
+        match tokio::time::timeout(patience(), waited).await {
             Ok(object) => object.expect("the watch goes on").expect("it is there"),
             Err(_) => panic!(
                 "{kind} {name} is not {reason} in time; it is {:?}",
@@ -197,6 +197,6 @@ pub async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     };
-    let waited = tokio::time::timeout(PATIENCE, waited).await;
+    let waited = tokio::time::timeout(patience(), waited).await;
     assert!(waited.is_ok(), "not {what} in time");
 }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{
-        DUO, PATIENCE, Test, VALIDATE, collection, condition, message, patch, test, text, with,
+        DUO, Test, VALIDATE, collection, condition, message, patch, patience, test, text, with,
     },
     program::Program,
 };
@@ -131,7 +131,7 @@ async fn suffer(test: &Test, bad: Bad) -> Hostile {
         }
     });
     join_all(suffered).await;
-    let asked = server.asked(requests, 1, PATIENCE).await;
+    let asked = server.asked(requests, 1, patience()).await;
     assert!(asked, "{} is not asked", bad.name);
     server
 }
@@ -194,7 +194,7 @@ async fn a_server_that_echoes_the_token_shows_it_nowhere() {
         test.apply(VALIDATE, "observed", observed).await;
         stages.push("observed".to_owned());
         judged(test, "echo", &stages, true).await;
-        assert!(echo.asked(Requests::Writes, 1, PATIENCE).await);
+        assert!(echo.asked(Requests::Writes, 1, patience()).await);
         test.delete(VALIDATE, "held").await;
         test.reason(VALIDATE, "held", "DeletionBlocked").await;
     })

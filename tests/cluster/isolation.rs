@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Authentik, PATIENCE, PROBE, Test, VALIDATE, VALIDATES, collection, test, text,
+    Authentik, PROBE, Test, VALIDATE, VALIDATES, collection, patience, test, text,
 };
 
 const CONNECTION: &str = "AuthentikConnection";
@@ -91,7 +91,7 @@ impl<'a> Sick<'a> {
     async fn hangs(&self, fault: Fault) {
         self.gateway.inject(fault);
         self.connect(TIMEOUT).await;
-        assert!(self.gateway.hangs(PATIENCE).await, "nothing hangs");
+        assert!(self.gateway.hangs(patience()).await, "nothing hangs");
     }
 
     /// Whether all requests that were to hang still do.
@@ -124,7 +124,7 @@ async fn dead(test: &Test) -> Hostile {
         })
         .await;
     // So many are enough to fill a queue that all share.
-    let asked = silent.asked(Requests::All, DEAD / 2, PATIENCE);
+    let asked = silent.asked(Requests::All, DEAD / 2, patience());
     assert!(asked.await, "the dead connections are not tried");
     silent
 }
@@ -208,7 +208,7 @@ async fn a_server_that_answers_late_holds_up_nobody_else() {
         sick.gateway.inject(Fault::new(FaultKind::Latency(LATE)));
         sick.stages().await;
         let asked = |audit: &[Exchange]| audit.iter().any(|made| made.path != PROBE);
-        assert!(sick.gateway.wait_for(asked, PATIENCE).await);
+        assert!(sick.gateway.wait_for(asked, patience()).await);
         let unanswered = || {
             let audit = sick.gateway.audit();
             audit.iter().all(|made| made.status.is_none())
@@ -240,7 +240,7 @@ async fn an_orphan_deletion_does_not_wait_for_a_write_that_hangs() {
         for (count, name) in ["clock", "mfa"].into_iter().enumerate() {
             let change = json!({"spec": {"notConfiguredAction": "deny"}});
             test.patch(VALIDATE, name, change).await;
-            assert!(sick.gateway.hang(count + 1, PATIENCE).await, "no write");
+            assert!(sick.gateway.hang(count + 1, patience()).await, "no write");
         }
         test.delete(VALIDATE, "mfa").await;
         test.gone(VALIDATE, "mfa").await;
@@ -259,7 +259,7 @@ async fn a_deletion_does_not_wait_for_reads_that_hang_already() {
         sick.gateway.inject(reads.path("/stages/").times(2));
         for (count, name) in ["clock", "mfa"].into_iter().enumerate() {
             test.request_reconcile(VALIDATE, name, "now").await;
-            assert!(sick.gateway.hang(count + 1, PATIENCE).await, "no read");
+            assert!(sick.gateway.hang(count + 1, patience()).await, "no read");
         }
         test.delete(VALIDATE, "mfa").await;
         test.gone(VALIDATE, "mfa").await;

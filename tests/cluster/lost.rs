@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{PATIENCE, Test, VALIDATE, VALIDATES, message, test, text, with},
+    harness::{Test, VALIDATE, VALIDATES, message, patience, test, text, with},
     on_every_version,
 };
 
@@ -125,10 +125,14 @@ async fn a_creation_is_recognised_even_when_it_could_not_be_looked_up_at_once() 
 /// A resource whose stage was created, while neither the answer nor a look-up came through. Returns what stops the
 /// look-ups.
 async fn created_unseen(test: &Test, resource: &str, settings: Value) -> FaultId {
-    strike(test, Method::POST, FaultKind::CutAfter);
+    let creation = Fault::new(FaultKind::HangAfter).method(Method::POST);
+    let creation = test.gateway.inject(creation);
+    test.validate(resource, settings).await;
+    assert!(test.gateway.hangs(patience()).await, "there is no POST");
+    // Not before: a list that fails meanwhile would keep the creation from being tried.
     let look_up = Fault::new(FaultKind::ServiceUnavailable).method(Method::GET);
     let unseen = test.gateway.inject(look_up.path(VALIDATES));
-    test.validate(resource, settings).await;
+    test.gateway.remove(creation);
     test.reason(VALIDATE, resource, "AuthentikUnavailable")
         .await;
     unseen
@@ -288,7 +292,7 @@ async fn who_loses_a_race_to_create_looks_at_what_the_winner_made() {
                 let mut bodies = audit.iter().filter_map(|exchange| exchange.body.as_ref());
                 bodies.any(|body| body["name"] == name)
             };
-            assert!(test.gateway.wait_for(asked, PATIENCE).await);
+            assert!(test.gateway.wait_for(asked, patience()).await);
             let winner = json!({"name": name, "not_configured_action": action});
             let winner = test
                 .authentik

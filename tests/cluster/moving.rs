@@ -11,7 +11,7 @@ use futures::{StreamExt, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, Test, VALIDATE, VALIDATES, collection, patch, test, text};
+use crate::harness::{Test, VALIDATE, VALIDATES, collection, patch, patience, test, text};
 
 const CONNECTION: &str = "AuthentikConnection";
 
@@ -82,8 +82,38 @@ async fn a_list_that_moves_all_the_time_is_read_all_the_same() {
         test.resyncs(1).await;
         let repair = patch(VALIDATE, json!({"not_configured_action": "skip"}));
         assert_eq!(test.written(), [repair.clone(), repair]);
-        assert!(churn.more(2, PATIENCE).await, "the list did not move");
+        assert!(churn.more(2, patience()).await, "the list did not move");
+        churn.end().await;
         nobody_was_in_trouble(test, &names).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_asks_for_the_users_of_its_stage_whatever_there_is_besides() {
+    test(async |test| {
+        rows(test, collection(VALIDATE), 130).await;
+        test.connect().await;
+        test.validate("mfa", json!({"deletionPolicy": "Delete"}))
+            .await;
+        let path = path(test, "mfa").await;
+        let uuid = path.trim_start_matches(collection(VALIDATE));
+        let filter = format!("configuration_stages={}", uuid.trim_end_matches('/'));
+        test.gateway.clear();
+        test.delete(VALIDATE, "mfa").await;
+        test.gone(VALIDATE, "mfa").await;
+        let audit = test.gateway.audit();
+        let lists: Vec<_> = audit
+            .iter()
+            .filter(|made| (made.method.as_str(), made.path.as_str()) == ("GET", VALIDATES))
+            .collect();
+        let asks = |made: &&Exchange| made.query.split('&').any(|pair| pair == filter);
+        assert!(lists.len() == 1 && lists.iter().all(asks), "{lists:?}");
+        assert_eq!(
+            test.gateway
+                .count("DELETE", &format!("{VALIDATES}{{uuid}}/")),
+            1
+        );
     })
     .await;
 }
@@ -119,13 +149,13 @@ async fn seen_half(
             .path(VALIDATES)
     };
     let list = test.gateway.inject(reads());
-    assert!(test.gateway.hangs(PATIENCE).await, "there is no list");
+    assert!(test.gateway.hangs(patience()).await, "there is no list");
     if let Some(before) = before {
         test.authentik.patch(path, before).await;
     }
     let sets = simulator.hold_sets();
     let seen = async {
-        assert!(sets.hold(1, PATIENCE).await, "the sets are not held");
+        assert!(sets.hold(1, patience()).await, "the sets are not held");
         let next = test.gateway.inject(reads());
         let seen = test.gateway.audit().len();
         test.gateway.remove(list);
@@ -136,7 +166,7 @@ async fn seen_half(
                 .count()
                 > 0
         };
-        let more = test.gateway.wait_for(more, PATIENCE).await;
+        let more = test.gateway.wait_for(more, patience()).await;
         assert!(more, "nothing comes after the list");
         let written = test.writes();
         drop(sets);
@@ -237,7 +267,7 @@ async fn a_missing_reference_costs_one_request_a_try() {
                 let tried =
                     |audit: &[Exchange]| audit.iter().filter(|made| is_try(made)).count() >= n;
                 assert!(
-                    test.gateway.wait_for(tried, PATIENCE).await,
+                    test.gateway.wait_for(tried, patience()).await,
                     "{name}: no try {n}"
                 );
             }

@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{PATIENCE, Test, VALIDATE, test},
+    harness::{Test, VALIDATE, patience, test},
     program::Program,
 };
 
@@ -71,15 +71,15 @@ async fn unrecorded(test: &Test, kubernetes: &Gateway) {
     test.apply(VALIDATE, "mfa", spec(test, "deny", json!({})))
         .await;
     let posts = |audit: &[Exchange]| audit.iter().any(|exchange| exchange.method == "POST");
-    assert!(test.gateway.wait_for(posts, PATIENCE).await);
+    assert!(test.gateway.wait_for(posts, patience()).await);
     kubernetes.clear();
     let status = Fault::new(FaultKind::ServiceUnavailable).method(Method::PATCH);
     let status = kubernetes.inject(status.path("/mfa/status"));
     let made = |audit: &[Exchange]| audit.iter().any(|exchange| exchange.status == Some(201));
-    assert!(test.gateway.wait_for(made, PATIENCE).await);
+    assert!(test.gateway.wait_for(made, patience()).await);
     let is_status = |exchange: &Exchange| exchange.path.ends_with("/mfa/status");
     let tried = |audit: &[Exchange]| audit.iter().any(is_status);
-    assert!(kubernetes.wait_for(tried, PATIENCE).await);
+    assert!(kubernetes.wait_for(tried, patience()).await);
     test.gateway.remove(slow);
     kubernetes.stop().await;
     kubernetes.remove(status);

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     harness::{
-        DUO, PATIENCE, Test, VALIDATE, collection, condition, is_true, message, patch, test, text,
+        DUO, Test, VALIDATE, collection, condition, is_true, message, patch, patience, test, text,
         with,
     },
     on_every_version,
@@ -297,7 +297,7 @@ async fn a_requested_reconcile_tries_again_what_is_stalled() {
             let looks = |exchange: &&Exchange| exchange.path == "/api/v3/stages/all/";
             audit.iter().filter(looks).count() == 2
         };
-        let looked = test.gateway.wait_for(looks, PATIENCE);
+        let looked = test.gateway.wait_for(looks, patience());
         assert!(looked.await, "it is not looked at again");
         let path = format!("stages/dummy/{}/", text(&holder["pk"]));
         test.authentik.delete(&path).await;

@@ -10,7 +10,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::harness::{GRACE, PATIENCE, Test};
+use crate::harness::{GRACE, Test, patience};
 
 /// The running program. It is killed when it is dropped.
 pub struct Program {
@@ -61,7 +61,7 @@ impl Program {
                 log.changed().await.expect("it goes on logging");
             }
         };
-        let found = tokio::time::timeout(PATIENCE, found).await;
+        let found = tokio::time::timeout(patience(), found).await;
         found.unwrap_or_else(|_| panic!("{message:?} is not logged in time"))
     }
 
@@ -94,7 +94,7 @@ impl Program {
 
     /// Waits until it ends by itself.
     pub async fn ends(mut self) -> ExitStatus {
-        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let ended = tokio::time::timeout(patience(), self.child.wait()).await;
         self.all().await;
         ended.expect("it ends").expect("it can be awaited")
     }

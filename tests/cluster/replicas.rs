@@ -13,7 +13,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    harness::{PATIENCE, Test, VALIDATE, collection, test, text},
+    harness::{Test, VALIDATE, collection, patience, test, text},
     program::Program,
 };
 
@@ -73,7 +73,7 @@ async fn leads(test: &Test, name: &str, within: Duration) {
 pub async fn two(test: &Test) -> (Replica, Replica) {
     test.take_operator().await.stop().await;
     let first = Replica::start(test, "first").await;
-    leads(test, first.name, PATIENCE).await;
+    leads(test, first.name, patience()).await;
     let second = Replica::start(test, "second").await;
     until("ready", async || {
         second
@@ -87,7 +87,7 @@ pub async fn two(test: &Test) -> (Replica, Replica) {
 
 /// Waits until the condition holds; it is of a process that tells nobody when it changes.
 async fn until(what: &str, condition: impl AsyncFn() -> bool) {
-    let waited = tokio::time::timeout(PATIENCE, async {
+    let waited = tokio::time::timeout(patience(), async {
         while !condition().await {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -114,7 +114,7 @@ async fn a_standby_takes_over_from_a_leader_that_is_killed() {
         first.program.kill().await;
         apply(test, "after").await;
         test.in_sync(VALIDATE, "after").await;
-        leads(test, second.name, PATIENCE).await;
+        leads(test, second.name, patience()).await;
         assert_eq!(
             test.written().len(),
             2,
@@ -141,7 +141,7 @@ async fn a_leader_that_loses_its_lease_ends() {
     test(async |test| {
         test.take_operator().await.stop().await;
         let replica = Replica::start(test, "first").await;
-        leads(test, replica.name, PATIENCE).await;
+        leads(test, replica.name, patience()).await;
         let stolen = json!({"spec": {"holderIdentity": "another"}});
         let stolen = leases(test)
             .patch(LEASE, &PatchParams::default(), &Patch::Merge(stolen))
@@ -185,17 +185,17 @@ async fn a_leader_that_slept_through_the_end_of_its_lease_writes_nothing_more() 
                 .iter()
                 .any(|asked| asked.path.contains(collection(VALIDATE)))
         };
-        assert!(test.gateway.wait_for(asks, PATIENCE).await);
+        assert!(test.gateway.wait_for(asks, patience()).await);
         first.program.signal("STOP").await;
         assert_eq!(test.written(), []);
 
-        leads(test, second.name, PATIENCE).await;
+        leads(test, second.name, patience()).await;
         let repaired = |audit: &[Exchange]| {
             audit
                 .iter()
                 .any(|asked| asked.method == "PATCH" && asked.status.is_some())
         };
-        assert!(test.gateway.wait_for(repaired, PATIENCE).await);
+        assert!(test.gateway.wait_for(repaired, patience()).await);
         test.in_sync(VALIDATE, "mfa").await;
         first.program.signal("CONT").await;
         assert!(!first.program.ends().await.success());

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::process::Command;
 
 use crate::{
-    harness::{PATIENCE, Test, VALIDATE, VALIDATES, condition, test},
+    harness::{Test, VALIDATE, VALIDATES, condition, patience, test},
     on_every_version,
     program::Program,
 };
@@ -44,7 +44,7 @@ async fn creations(test: &Test, count: usize) {
         let sent = audit.iter().filter(|exchange| exchange.method == "POST");
         sent.count() >= count
     };
-    assert!(test.gateway.wait_for(sent, PATIENCE).await);
+    assert!(test.gateway.wait_for(sent, patience()).await);
 }
 
 /// Makes each write take so long.
@@ -145,7 +145,7 @@ async fn a_restart_in_a_steady_state_writes_nothing() {
         test.gateway.clear();
         test.start_operator().await;
         let listed = |audit: &[Exchange]| audit.iter().any(|exchange| exchange.path == VALIDATES);
-        assert!(test.gateway.wait_for(listed, PATIENCE).await);
+        assert!(test.gateway.wait_for(listed, patience()).await);
         test.resyncs(2).await;
         assert_eq!(test.writes(), []);
         assert_eq!(

@@ -1,8 +1,9 @@
 //! When the status is written: where it says something else than before.
 
+use devkit::gateway::{Fault, FaultKind};
 use serde_json::json;
 
-use crate::harness::{PATIENCE, Test, test};
+use crate::harness::{PROBE, Test, patience, test};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_try_that_fails_as_before_writes_nothing() {
@@ -33,9 +34,28 @@ async fn a_probe_that_fails_as_before_writes_nothing() {
         test.event("default", "AccessDenied").await;
         nothing_is_written(test, async || {
             let probes = test.gateway.audit().len();
-            assert!(test.gateway.wait_for(|audit| audit.len() > probes + 1, PATIENCE).await);
+            assert!(test.gateway.wait_for(|audit| audit.len() > probes + 1, patience()).await);
         })
         .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_is_written_also_where_somebody_else_writes_meanwhile() {
+    test(async |test| {
+        test.secret("authentik", json!({"token": test.token()}))
+            .await;
+        let probe = test.gateway.inject(Fault::new(FaultKind::Hold).path(PROBE));
+        let settings = json!({"resyncInterval": "1h"});
+        test.connection("default", &test.gateway.url(), settings)
+            .await;
+        assert!(test.gateway.hangs(patience()).await, "there is no probe");
+        let label = json!({"metadata": {"labels": {"of": "somebody-else"}}});
+        test.patch("AuthentikConnection", "default", label).await;
+        test.gateway.remove(probe);
+        test.reason("AuthentikConnection", "default", "Connected")
+            .await;
     })
     .await;
 }

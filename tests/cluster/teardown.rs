@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    harness::{DUO, PATIENCE, PROBE, Test, VALIDATE, alone, test, with},
+    harness::{DUO, PROBE, Test, VALIDATE, alone, patience, test, with},
     harness_more::{CLUSTER_CONNECTION, CONNECTION},
 };
 
@@ -146,7 +146,7 @@ impl<'a> Bundle<'a> {
         }
         let probed = self.test.gateway.wait_for(
             |audit| audit.iter().any(|exchange| exchange.path == PROBE),
-            PATIENCE,
+            patience(),
         );
         assert!(probed.await, "a connection that is needed is not used");
     }

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
 use crate::{
-    harness::{PATIENCE, Test, VALIDATE, test},
+    harness::{Test, VALIDATE, patience, test},
     program::Program,
 };
 
@@ -61,7 +61,7 @@ impl Collector {
         let of_id = |span: &Span| hex(&span.span_id) == id;
         let mut received = self.received.clone();
         let found = received.wait_for(|received| spans(received).any(of_id));
-        let found = tokio::time::timeout(PATIENCE, found).await;
+        let found = tokio::time::timeout(patience(), found).await;
         let found = found.unwrap_or_else(|_| panic!("there is no span {id}"));
         let found = found.expect("the collector goes on");
         spans(&found)
@@ -301,7 +301,7 @@ async fn a_collector_that_never_answers_does_not_keep_the_program_from_ending() 
         let url = format!("http://{}", silent.local_addr().expect("it has an address"));
         let program = program(test, &[("OTEL_EXPORTER_OTLP_ENDPOINT", &url), SOON]).await;
         test.connect().await;
-        let taken = tokio::time::timeout(PATIENCE, silent.accept()).await;
+        let taken = tokio::time::timeout(patience(), silent.accept()).await;
         let _connection = taken.expect("spans are sent").expect("it is taken");
         program.terminate().await;
     })

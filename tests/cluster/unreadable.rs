@@ -11,7 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, Test, VALIDATE, alone, is_true, message};
+use crate::harness::{Test, VALIDATE, alone, is_true, message, patience};
 
 const CONNECTION: &str = "AuthentikConnection";
 
@@ -56,7 +56,7 @@ pub async fn with_loose_crds(body: impl AsyncFnOnce(&Test)) {
 
 /// Applies what only the loosened CRD takes, once it is in force.
 pub async fn apply_bad(test: &Test, kind: &str, name: &str, spec: Value) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + patience();
     while let Err(error) = test.try_apply(kind, name, spec.clone()).await {
         assert!(tokio::time::Instant::now() < deadline, "{error}");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;

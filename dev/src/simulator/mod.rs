@@ -8,6 +8,7 @@
 mod accounts;
 mod auth;
 mod bindings;
+mod busy;
 mod fields;
 mod filters;
 mod flows;

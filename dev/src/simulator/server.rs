@@ -1,11 +1,13 @@
 //! The simulator as an HTTP server.
 
 use super::accounts;
+use super::busy;
 use super::http::{Reply, Request};
 use super::router;
 use super::sets::{self, Gap, HeldSets};
 use super::state::{DuoDevice, State};
 use super::versions::Version;
+use crate::churn::Churn;
 use crate::template::template;
 use axum::Router;
 use axum::body::Bytes;
@@ -13,6 +15,7 @@ use axum::extract::{DefaultBodyLimit, State as Shared};
 use axum::http::{HeaderMap, Method, Uri, header};
 use axum::response::Response;
 use std::collections::BTreeMap;
+use std::future::IntoFuture;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -234,14 +237,15 @@ impl Simulator {
 
 /// Serves a simulator on a given address until the process ends.
 ///
-/// Without a token, one is made up and told.
+/// Without a token, one is made up and told. A busy one is slow, and others make and delete rows there all the time.
 ///
 /// # Errors
-/// If the address cannot be bound.
+/// If the address cannot be bound, or the others find no answer.
 pub async fn serve(
     version: Version,
     listen: SocketAddr,
     token: Option<String>,
+    busy: bool,
 ) -> std::io::Result<()> {
     let token = token.unwrap_or_else(|| {
         let token = accounts::random_key();
@@ -249,11 +253,29 @@ pub async fn serve(
         token
     });
     let listener = TcpListener::bind(listen).await?;
-    println!(
-        "authentik {version} (simulated) on http://{}",
-        listener.local_addr()?
-    );
-    axum::serve(listener, routes(App::with(State::new(version, token)))).await
+    let url = format!("http://{}", listener.local_addr()?);
+    let app = App::with(State::new(version, token.clone()));
+    let served = axum::serve(listener, routes(app.clone()));
+    let others = async {
+        let others = match busy {
+            true => occupy(&app, &url, &token).await?,
+            false => Vec::new(),
+        };
+        println!("authentik {version} (simulated) on {url}");
+        Ok(others)
+    };
+    let (_others, ()) = tokio::try_join!(others, served.into_future())?;
+    Ok(())
+}
+
+/// Lets others in, and makes the server slow once their rows are made.
+async fn occupy(app: &App, url: &str, token: &str) -> std::io::Result<Vec<Churn>> {
+    let others = busy::begin(url, token).await;
+    let others = others.map_err(std::io::Error::other)?;
+    app.state().rows_first = true;
+    app.gap.set(busy::GAP);
+    *app.latency() = busy::LATENCY;
+    Ok(others)
 }
 
 fn routes(app: Arc<App>) -> Router {

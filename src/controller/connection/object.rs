@@ -12,7 +12,7 @@ use crate::{
     api::ConnectionStatus,
     controller::{keys::ConnectionKey, shared::Shared},
     ops::traces,
-    plan::{Note, patience},
+    plan::{Note, due, patience},
 };
 
 /// A connection's object, as far as it is written.
@@ -27,6 +27,10 @@ pub(super) struct Object {
     written: Option<(u64, ConnectionStatus)>,
     /// What the connection fails for, since when, and whether it was warned of.
     failing: Option<((String, String), Instant, bool)>,
+    /// Whether something could not be written in this look, as where somebody else has written meanwhile.
+    is_unwritten: bool,
+    /// After how many looks in a row that was so.
+    failures: u32,
 }
 
 impl Object {
@@ -38,12 +42,15 @@ impl Object {
             newest: None,
             written: None,
             failing: None,
+            is_unwritten: false,
+            failures: 0,
         }
     }
 
     /// Keeps the object while stages are to be deleted through it. Returns those that its deletion waits for.
     pub(super) async fn hold(&mut self, declared: &Declared) -> Vec<String> {
         self.newest = self.newest.max(declared.version);
+        self.is_unwritten = false;
         let finalizer = self.shared.connection_finalizer(&self.key);
         let needing = self.shared.memory.needing(&self.key);
         let is_held = declared.finalizers.contains(&finalizer);
@@ -56,19 +63,20 @@ impl Object {
             if !is_held {
                 finalizers.push(finalizer);
             }
+            // Our own status, which the watch may not have shown yet, leaves the finalizers as they are.
+            let target = declared.target.clone().at(self.newest);
             let kubernetes = &self.shared.kubernetes;
-            match kubernetes
-                .set_finalizers(&declared.target, &finalizers)
-                .await
-            {
+            match kubernetes.set_finalizers(&target, &finalizers).await {
                 Ok(version) => {
                     self.held = declared.version;
                     self.newest = self.newest.max(version);
                 }
-                Err(failure) if !failure.reason.is_reported() => {}
                 Err(failure) => {
+                    self.is_unwritten = true;
                     let message = failure.message;
-                    tracing::warn!(connection = %self.key, "finalizers not written: {message}");
+                    if failure.reason.is_reported() {
+                        tracing::warn!(connection = %self.key, "finalizers not written: {message}");
+                    }
                 }
             }
         }
@@ -108,6 +116,7 @@ impl Object {
                     self.written = version.map(|version| (version, new));
                 }
                 Err(failure) => {
+                    self.is_unwritten = true;
                     let message = failure.message;
                     tracing::warn!(connection = %self.key, "status not written: {message}");
                     return None;
@@ -115,6 +124,17 @@ impl Object {
             }
         }
         self.warn(declared, seen, was == is, is).await
+    }
+
+    /// When to look again because something could not be written. Nothing else may tell: not every write of others
+    /// that is in the way asks for a look.
+    pub(super) fn again(&mut self) -> Option<Instant> {
+        self.failures = match self.is_unwritten {
+            true => self.failures.saturating_add(1),
+            false => 0,
+        };
+        let pause = due::backoff(self.failures, fastrand::f64());
+        self.is_unwritten.then(|| Instant::now() + pause)
     }
 
     async fn warn(

@@ -20,7 +20,7 @@ use crate::{
     controller::{keys::Dependency, shared::Shared},
     plan::{
         SecretVersion, due,
-        failure::{Failure, MISSING_RETRY},
+        failure::{Failure, MISSING_RETRY, Retry},
     },
 };
 
@@ -163,7 +163,8 @@ impl Task {
         };
         let warn_at = self.object.report(declared, &seen).await;
         self.tell(declared, &known, was_down);
-        warn_at.map_or(self.due, |warn_at| warn_at.min(self.due))
+        let others = [warn_at, self.object.again()];
+        others.into_iter().flatten().fold(self.due, Instant::min)
     }
 
     /// Whether the server itself is known to be out of reach.
@@ -177,7 +178,7 @@ impl Task {
         let server = match self.try_prepare(declared).await {
             Ok(server) => server,
             Err(failure) => {
-                self.keep_for_deletions().await;
+                self.keep_for_deletions(&failure).await;
                 return Err(failure);
             }
         };
@@ -221,41 +222,50 @@ impl Task {
                     self.due = Instant::now() + due::spread(server.resync, fastrand::f64());
                 }
             }
-            Err(failure) => {
-                self.failures = self.failures.saturating_add(1);
-                let asked = failure.retry_after.unwrap_or_default().min(due::LONGEST);
-                let pause = due::backoff(self.failures, fastrand::f64()).max(asked);
-                self.due = Instant::now() + pause;
-                server.learned.set_health(Health::Down(failure.clone()));
-            }
+            Err(failure) => self.goes_down(server, failure.clone()),
         }
     }
 
+    /// The server is out of reach: it is probed again with growing pauses.
+    fn goes_down(&mut self, server: &Server, failure: Failure) {
+        self.failures = self.failures.saturating_add(1);
+        let asked = failure.retry_after.unwrap_or_default().min(due::LONGEST);
+        let pause = due::backoff(self.failures, fastrand::f64()).max(asked);
+        self.due = Instant::now() + pause;
+        server.learned.set_health(Health::Down(failure));
+    }
+
     /// The connection can't be used any more, as when its Secret is gone. What has to be deleted through it still may be.
-    async fn keep_for_deletions(&mut self) {
+    async fn keep_for_deletions(&mut self, why: &Failure) {
         let is_due = self.due <= Instant::now();
-        if is_due {
-            self.due = Instant::now() + MISSING_RETRY;
-        }
         let Some(server) = self.server.clone() else {
-            return;
+            return self.try_again(why, is_due);
         };
-        match server.learned.health() {
+        let visited = match server.learned.health() {
             Health::Down(_) if !is_due => return,
-            // Its lists may be asked for.
-            Health::Up => return drop(self.list(&server, false).await),
-            _ => {}
-        }
-        match self.probe_and_list(&server, false).await {
-            Ok(()) => self.failures = 0,
-            Err(failure) => {
-                self.failures = self.failures.saturating_add(1);
-                let pause = due::backoff(self.failures, fastrand::f64()).min(MISSING_RETRY);
-                let asked = failure.retry_after.unwrap_or_default().min(due::LONGEST);
-                self.due = Instant::now() + pause.max(asked);
-                server.learned.set_health(Health::Down(failure));
+            Health::Up => {
+                // Its lists may be asked for.
+                let _ = self.list(&server, false).await;
+                return self.try_again(why, is_due);
             }
+            _ => self.probe_and_list(&server, false).await,
+        };
+        match visited {
+            Ok(()) => self.try_again(why, is_due),
+            Err(failure) => self.goes_down(&server, failure),
         }
+    }
+
+    /// Sets when to try again after this failure. Where it was not due yet, nothing puts it off.
+    fn try_again(&mut self, failure: &Failure, is_due: bool) {
+        self.failures = match failure.retry() {
+            Retry::Backoff => self.failures.saturating_add(u32::from(is_due)),
+            _ => 0,
+        };
+        let failures = self.failures.max(1);
+        let pause = due::after(failure, failures, MISSING_RETRY, fastrand::f64());
+        let next = Instant::now() + pause.min(MISSING_RETRY);
+        self.due = if is_due { next } else { self.due.min(next) };
     }
 
     /// The server that the object leads to. It stays while neither settings nor token change.

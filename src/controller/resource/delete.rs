@@ -12,6 +12,7 @@ use super::{
     observe::{self, look_up, note_gone},
     report::{Ended, publish, report},
     resolve,
+    rivals::belongs_to_another,
     stop::{Steps, Stop},
     subject::Subject,
 };
@@ -67,7 +68,11 @@ async fn apply_policy<K: StageKind>(
     record: &mut Record,
 ) -> Steps<()> {
     let recorded = record.status.stage.clone().filter(|stage| stage.managed);
-    let leave = subject.leaves_its_stage();
+    // Who has lost the stage to another resource leaves it to that one.
+    let is_lost = recorded
+        .as_ref()
+        .is_some_and(|stage| belongs_to_another(ctx, subject, stage));
+    let leave = subject.leaves_its_stage() || is_lost;
     let stage = match fate(leave, recorded.as_ref(), subject.view.lost.is_some()) {
         Fate::Nothing => return Ok(()),
         Fate::Leave(stage) => {
@@ -303,7 +308,7 @@ fn describe(user: &UsedBy) -> String {
 }
 
 /// The validate stages that use this one for configuration, which `used_by/` does not list. Those that held up the deletion
-/// last are asked first; only where none of them does, all are listed, and only where that can still change anything.
+/// last are asked first; only where none of them does, others are looked for, and only where that can still change anything.
 async fn enrolling<K: StageKind>(
     ctx: &Context,
     subject: &Subject<K>,
@@ -331,12 +336,19 @@ async fn enrolling<K: StageKind>(
     Ok(users.iter().map(name).collect())
 }
 
+/// authentik is asked for the users alone: a list of all moves while others make and delete stages, and then proves nothing.
 async fn list_enrolling(server: &Server, uuid: Uuid) -> Steps<Vec<Arc<Live>>> {
     let keep = |row: Row<AuthenticatorValidateStage>| {
         enrols_through(&row.0, uuid).then(|| Arc::new(row.0))
     };
     let collection = AuthenticatorValidateStage::COLLECTION;
-    let listing = server.client.list(collection, &[], keep).await?;
+    let used = uuid.to_string();
+    let filter = [("configuration_stages", used.as_str())];
+    let listing = match server.client.list(collection, &filter, keep).await {
+        // "Select a valid choice.": the stage is gone.
+        Err(Error::Rejected { .. }) => return Ok(Vec::new()),
+        listing => listing?,
+    };
     if listing.rows.is_empty() && !(listing.complete && listing.unreadable.is_empty()) {
         return Err(Failure::new(
             Reason::AuthentikUnavailable,

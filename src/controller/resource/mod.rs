@@ -33,75 +33,102 @@ mod unreadable;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
+use kube::ResourceExt;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use self::subject::Subject;
 pub use self::{
     references::dependencies,
     unreadable::{refuse, unreadable},
 };
-use super::context::Context;
+use super::{context::Context, keys::Uid};
 use crate::{ops::traces, stages::StageKind};
 
 /// Reconciles one resource. Returns when it is next due by itself, if at all: a resource in sync waits for its connection's
 /// lists, which tell what has changed.
 pub async fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>) -> Option<Duration> {
     ctx.shared.synced().await;
-    let Some(subject) = Subject::new(&ctx, resource) else {
-        traces::ends("Outdated", false);
-        return None;
+    // Boxed, and only once it has its turn: who waits for a turn does not need the memory of who works.
+    match way(&ctx, resource) {
+        Way::None => {
+            traces::ends("Outdated", false);
+            None
+        }
+        Way::Wait(wait) => {
+            traces::ends("Waiting", false);
+            Some(wait)
+        }
+        Way::Suspend(subject) => {
+            let _turn = ctx.registry.turn_without_connection().await;
+            Box::pin(report::suspended(&ctx, *subject)).await
+        }
+        Way::Delete(subject) => {
+            let _turn = match subject.leaves_its_stage() {
+                true => ctx.registry.turn_without_connection().await,
+                false => turn(&ctx, &*subject.resource).await,
+            };
+            Box::pin(delete::delete(&ctx, *subject)).await
+        }
+        Way::Sync(resource, uid) => until_deleted(&ctx, resource, uid).await,
+    }
+}
+
+/// What a reconcile is to do.
+enum Way<K> {
+    /// Nothing: the resource is outdated, or goes without us.
+    None,
+    /// Nothing before this time has passed.
+    Wait(Duration),
+    /// Say that it is suspended.
+    Suspend(Box<Subject<K>>),
+    /// Apply its deletion policy.
+    Delete(Box<Subject<K>>),
+    /// Bring authentik up to date.
+    Sync(Arc<K>, Uid),
+}
+
+fn way<K: StageKind>(ctx: &Context, resource: Arc<K>) -> Way<K> {
+    let Some(subject) = Subject::new(ctx, resource) else {
+        return Way::None;
     };
     if let Some(wait) = ctx.shared.memory.wait(&subject.uid, &subject.request()) {
-        traces::ends("Waiting", false);
-        return Some(wait);
+        return Way::Wait(wait);
     }
-    if subject.is_deleted() {
-        return delete(&ctx, subject).await;
+    match (subject.is_deleted(), subject.is_suspended()) {
+        (true, _) if !subject.has_finalizer() => Way::None,
+        (true, _) => Way::Delete(Box::new(subject)),
+        (false, true) => Way::Suspend(Box::new(subject)),
+        (false, false) => Way::Sync(subject.resource, subject.uid),
     }
-    if subject.is_suspended() {
-        let _turn = ctx.registry.turn_without_connection().await;
-        return report::suspended(&ctx, subject).await;
-    }
-    until_deleted(&ctx, subject).await
 }
 
-async fn delete<K: StageKind>(ctx: &Context, subject: Subject<K>) -> Option<Duration> {
-    if !subject.has_finalizer() {
-        return None;
-    }
-    let _turn = match subject.leaves_its_stage() {
-        true => ctx.registry.turn_without_connection().await,
-        false => turn(ctx, &subject).await,
-    };
-    // Boxed, so that who waits for a turn does not need the memory of who works.
-    Box::pin(delete::delete(ctx, subject)).await
-}
-
-async fn turn<K: StageKind>(
-    ctx: &Context,
-    subject: &Subject<K>,
-) -> Option<tokio::sync::OwnedSemaphorePermit> {
-    let reference = subject.resource.common().connection_ref.as_ref();
-    ctx.registry.turn(&subject.id.namespace, reference).await
+async fn turn<K: StageKind>(ctx: &Context, resource: &K) -> Option<OwnedSemaphorePermit> {
+    let namespace = resource.namespace().unwrap_or_default();
+    let reference = resource.common().connection_ref.as_ref();
+    ctx.registry.turn(&namespace, reference).await
 }
 
 /// Syncs the resource; its deletion ends whatever that waits for.
-async fn until_deleted<K: StageKind>(ctx: &Arc<Context>, subject: Subject<K>) -> Option<Duration> {
+async fn until_deleted<K: StageKind>(
+    ctx: &Arc<Context>,
+    resource: Arc<K>,
+    uid: Uid,
+) -> Option<Duration> {
     let (tell, mut deleted) = oneshot::channel();
     let memory = &ctx.shared.memory;
-    memory.with(&subject.uid, |entry| entry.on_deletion = Some(tell));
+    memory.with(&uid, |entry| entry.on_deletion = Some(tell));
     // Its deletion may have been seen just before that.
-    if memory.begin(&*subject.resource).is_none() {
+    if memory.begin(&*resource).is_none() {
         traces::ends("Outdated", false);
         return None;
     }
     let _turn = tokio::select! {
         biased;
         _ = &mut deleted => return None,
-        turn = turn(ctx, &subject) => turn,
+        turn = turn(ctx, &*resource) => turn,
     };
     // What is known of the resource may have become outdated during the wait.
-    let Some(subject) = Subject::new(ctx, subject.resource) else {
+    let Some(subject) = Subject::new(ctx, resource) else {
         traces::ends("Outdated", false);
         return None;
     };

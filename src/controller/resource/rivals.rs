@@ -4,10 +4,11 @@ use kube::ResourceExt;
 
 use super::{observe::Sight, subject::Subject};
 use crate::{
+    api::StageIdentity,
     controller::{connection::Server, context::Context, memory::Standing},
     plan::{
         Live, Record,
-        claims::{Claim, Rival, SameServer},
+        claims::{Claim, Rival, SameServer, outranks},
         failure::Reason,
     },
     stages::{ResourceId, StageKind},
@@ -47,6 +48,34 @@ pub(super) fn rivals<K: StageKind>(
         .filter(|(_, standing)| standing.is_active)
         .filter_map(|(id, standing)| rival(ctx, server, name, live, id, &standing))
         .collect()
+}
+
+/// Whether another resource manages this stage of ours as well, by a better claim. So it is after one was suspended, another
+/// took the stage over, and the first goes on.
+pub(super) fn belongs_to_another<K: StageKind>(
+    ctx: &Context,
+    subject: &Subject<K>,
+    stage: &StageIdentity,
+) -> bool {
+    let claim = |id: ResourceId, created| Claim {
+        id,
+        created,
+        manages: true,
+        is_restored: false,
+    };
+    let created = subject.resource.creation_timestamp().map(|time| time.0);
+    let own = claim(subject.id.clone(), created);
+    let is_ours = |of: &StageIdentity| {
+        let same_server = ctx.apart.known(&of.server, &stage.server);
+        of.managed && of.uuid == stage.uuid && same_server == SameServer::Yes
+    };
+    let memory = &ctx.shared.memory;
+    let claimants = memory.claimants(&subject.id, &stage.name, &[stage.uuid]);
+    claimants
+        .into_iter()
+        .filter(|(_, standing)| standing.is_active)
+        .filter(|(_, standing)| standing.stage.as_ref().is_some_and(is_ours))
+        .any(|(id, standing)| outranks(&claim(id, standing.created), &own))
 }
 
 fn rival(

@@ -36,13 +36,13 @@ use self::{
     history::{History, Setting},
     model::Snapshot,
 };
-use crate::harness::{PATIENCE, Test, alone, test};
+use crate::harness::{Test, alone, patience, test};
 
 /// How many histories there are where nothing else is asked for.
 const SEEDS: u64 = 12;
 
 /// How many of them happen at once: most of the time they wait.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 
 /// How often all calms down in a history.
 const ROUNDS: usize = 2;
@@ -101,7 +101,7 @@ async fn happens(test: &Test, seed: u64, setting: Setting) {
 
 /// Waits until all is right, and sees that it stays so without another write.
 async fn settle(history: &mut History<'_>, seed: u64) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + patience();
     loop {
         let requests = history.test.gateway.audit().len();
         let snapshot = Snapshot::take(history).await;
@@ -115,7 +115,7 @@ async fn settle(history: &mut History<'_>, seed: u64) {
         }
         history.start_again();
         let more = |audit: &[Exchange]| audit.len() > requests;
-        history.test.gateway.wait_for(more, PATIENCE).await;
+        history.test.gateway.wait_for(more, patience()).await;
     }
     history.tell("all is right");
     let writes = history.test.writes().len();

@@ -43,7 +43,11 @@ pub enum Sick {
     /// It never was an authentik, and is as the text says.
     Hostile(Hostile, String),
     /// It is one that can hardly be reached.
-    Behind(Gateway, Simulator),
+    Behind {
+        gateway: Gateway,
+        /// It stops when this is dropped.
+        _simulator: Simulator,
+    },
 }
 
 impl Sick {
@@ -61,7 +65,10 @@ impl Sick {
         let token = json!({"token": simulator.token()});
         test.secret(SICK, token).await;
         let gateway = Gateway::in_front_of(&simulator.url()).launch().await;
-        let sick = Self::Behind(gateway, simulator);
+        let sick = Self::Behind {
+            gateway,
+            _simulator: simulator,
+        };
         sick.change(dice);
         sick
     }
@@ -69,13 +76,13 @@ impl Sick {
     fn url(&self) -> String {
         match self {
             Self::Hostile(server, _) => server.url(),
-            Self::Behind(gateway, _) => gateway.url(),
+            Self::Behind { gateway, .. } => gateway.url(),
         }
     }
 
     /// Lets it be sick in another way, if it can. Returns how.
     pub fn change(&self, dice: &mut Dice) -> Option<Fault> {
-        let Self::Behind(gateway, _) = self else {
+        let Self::Behind { gateway, .. } = self else {
             return None;
         };
         let fault = fault(dice);
@@ -89,7 +96,7 @@ impl fmt::Display for Sick {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hostile(_, told) => f.write_str(told),
-            Self::Behind(..) => f.write_str("an authentik that can hardly be reached"),
+            Self::Behind { .. } => f.write_str("an authentik that can hardly be reached"),
         }
     }
 }

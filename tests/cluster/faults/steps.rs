@@ -6,7 +6,7 @@ use futures::future::{Either, select};
 use serde_json::{Value, json};
 
 use super::replicas::{Moment, Replicas, Server};
-use crate::harness::{DUO, PATIENCE, Test, VALIDATE, test, text, with};
+use crate::harness::{DUO, Test, VALIDATE, patience, test, text, with};
 
 /// What a user does, and how it ends. The resource and its stage have the name that is given.
 trait Operation {
@@ -201,7 +201,7 @@ async fn killed_at<O: Operation>(
         }
     };
     let gateway = replicas.gateway(moment.server);
-    let held = gateway.hangs(PATIENCE);
+    let held = gateway.hangs(patience());
     let is_held = match select(Box::pin(held), Box::pin(ended)).await {
         Either::Left((held, _)) => held,
         Either::Right(_) => false,

@@ -18,7 +18,7 @@ use super::{
     world::{At, Slot, TOKEN},
 };
 use crate::{
-    harness::{DUO, PATIENCE, VALIDATE},
+    harness::{DUO, VALIDATE, patience},
     harness_more::CONNECTION,
 };
 
@@ -103,7 +103,7 @@ impl History<'_> {
         self.shut.clear();
         self.replicas.calm().await;
         self.kill(0).await;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience();
         while !self.token_was_read() && self.connection_is_there().await {
             assert!(
                 Instant::now() < deadline,
@@ -204,7 +204,7 @@ impl History<'_> {
     async fn is_gone(&self, api: &Api<DynamicObject>, name: &str) {
         let is_gone = |object: Option<&DynamicObject>| object.is_none();
         let gone = await_condition(api.clone(), name, is_gone);
-        let gone = tokio::time::timeout(PATIENCE, gone).await;
+        let gone = tokio::time::timeout(patience(), gone).await;
         assert!(
             gone.is_ok(),
             "{name} away is not gone in time: {:?}\n{}\n{}",

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     connections::other_namespace,
-    harness::{self, DUO, PATIENCE, Test, VALIDATE, text},
+    harness::{self, DUO, Test, VALIDATE, patience, text},
     harness_more::{CONNECTION, reason_of},
 };
 
@@ -133,7 +133,7 @@ impl<'a> World<'a> {
         let is_connected =
             |object: Option<&DynamicObject>| object.and_then(reason_of) == Some("Connected");
         let connected = await_condition(self.api(at, CONNECTION), "default", is_connected);
-        let connected = tokio::time::timeout(PATIENCE, connected).await;
+        let connected = tokio::time::timeout(patience(), connected).await;
         assert!(connected.is_ok(), "no connection in {}", self.namespace(at));
     }
 }

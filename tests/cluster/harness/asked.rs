@@ -8,7 +8,7 @@ use devkit::{
 };
 use serde_json::Value;
 
-use super::{PATIENCE, PROBE, Test};
+use super::{PROBE, Test, patience};
 
 impl Test {
     /// Waits until authentik's stage of this kind and name is as the predicate says.
@@ -18,7 +18,7 @@ impl Test {
         name: &str,
         predicate: impl Fn(Option<&Value>) -> bool,
     ) -> Option<Value> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + patience();
         loop {
             let seen = self.gateway.audit().len();
             let stage = self.authentik.stage(kind, name).await;
@@ -28,7 +28,7 @@ impl Test {
             // What the operator does shows at the gateway first.
             let more = self
                 .gateway
-                .wait_for(|audit| audit.len() > seen, PATIENCE)
+                .wait_for(|audit| audit.len() > seen, patience())
                 .await;
             assert!(
                 more && tokio::time::Instant::now() < deadline,
@@ -66,7 +66,7 @@ impl Test {
         // The probe comes before the lists: one more shows that the last lists were complete.
         let done = self
             .gateway
-            .wait_for(|audit| probes(audit) > before + times, PATIENCE)
+            .wait_for(|audit| probes(audit) > before + times, patience())
             .await;
         assert!(done, "the connection is not listed in time");
     }

@@ -1,15 +1,25 @@
 //! The end of a test: what is checked of every one, and what is taken away.
 
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, stream};
 use k8s_openapi::api::events::v1::Event;
 use kube::{
     Api, ResourceExt,
     api::{DeleteParams, ListParams},
 };
+use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{DUO, PATIENCE, Test, VALIDATE};
+use super::{DUO, Test, VALIDATE, patience, text};
 use crate::factor;
+
+/// What the names of stages begin with that are made to tell servers apart.
+const CHECK: &str = "authentik-stage-operator-check-";
+
+/// How many rows are taken away at once.
+const HANDS: usize = 8;
 
 impl Test {
     /// Checks over all that was written so far that no second factor was made weaker than was asked for.
@@ -21,7 +31,7 @@ impl Test {
         let last = json!({"suspend": true});
         if let Ok(last) = self.try_apply(VALIDATE, "last", last).await {
             let uid = last.uid().unwrap_or_default();
-            assert!(self.record.shows(&uid, PATIENCE).await, "no watch");
+            assert!(self.record.shows(&uid, patience()).await, "no watch");
         }
         let weakened = factor::weakened(&self.gateway.history(), &self.record.asked());
         assert!(weakened.is_empty(), "{weakened:#?}");
@@ -80,45 +90,42 @@ impl Test {
         }
     }
 
+    /// Takes what bears the test's name from a server that goes on after it, and what its operator has made to tell
+    /// servers apart.
     async fn clean_authentik(&self) {
-        let ours = |row: &Value, key: &str| {
-            row[key]
-                .as_str()
-                .is_some_and(|text| text.starts_with(&self.namespace))
+        self.clean_collection("stages/all/", "name", "pk").await;
+        self.clean_collection("flows/instances/", "slug", "slug")
+            .await;
+        let made = self.gateway.history().into_iter();
+        let made = made.filter_map(|exchange| exchange.body?["name"].as_str().map(str::to_owned));
+        let checks: BTreeSet<_> = made.filter(|name| name.starts_with(CHECK)).collect();
+        for name in checks {
+            let rows = format!("stages/all/?name={name}");
+            self.take_away("stages/all/", "pk", self.authentik.list(&rows).await)
+                .await;
+        }
+    }
+
+    /// Page by page: some tests make hundreds of rows.
+    async fn clean_collection(&self, collection: &str, label: &str, key: &str) {
+        let search = format!("{collection}?search={}&page_size=100", self.namespace);
+        loop {
+            let mut rows = self.authentik.list(&search).await;
+            rows.retain(|row| text(&row[label]).starts_with(&self.namespace));
+            if rows.is_empty() {
+                return;
+            }
+            self.take_away(collection, key, rows).await;
+        }
+    }
+
+    async fn take_away(&self, collection: &str, key: &str, rows: Vec<Value>) {
+        let take = |row: Value| async move {
+            let path = format!("{collection}{}/", text(&row[key]));
+            let (status, answer) = self.authentik.send(Method::DELETE, &path, None).await;
+            // What the test has let go of may have been on its way out.
+            assert!([204, 404].contains(&status), "DELETE {path}: {answer}");
         };
-        for row in self
-            .authentik
-            .list(&format!(
-                "stages/all/?search={}&page_size=100",
-                self.namespace
-            ))
-            .await
-        {
-            if ours(&row, "name") {
-                self.authentik
-                    .delete(&format!(
-                        "stages/all/{}/",
-                        row["pk"].as_str().unwrap_or_default()
-                    ))
-                    .await;
-            }
-        }
-        for row in self
-            .authentik
-            .list(&format!(
-                "flows/instances/?search={}&page_size=100",
-                self.namespace
-            ))
-            .await
-        {
-            if ours(&row, "slug") {
-                self.authentik
-                    .delete(&format!(
-                        "flows/instances/{}/",
-                        row["slug"].as_str().unwrap_or_default()
-                    ))
-                    .await;
-            }
-        }
+        stream::iter(rows).for_each_concurrent(HANDS, take).await;
     }
 }

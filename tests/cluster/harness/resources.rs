@@ -12,7 +12,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-use super::{PATIENCE, Test, cluster, collection, condition};
+use super::{Test, cluster, collection, condition, patience};
 
 impl Test {
     /// Objects of one of our kinds.
@@ -82,7 +82,7 @@ impl Test {
             self.request_reconcile(kind, name, &at).await;
             let looked = self
                 .gateway
-                .wait_for(|audit| looks(audit) > before, PATIENCE)
+                .wait_for(|audit| looks(audit) > before, patience())
                 .await;
             assert!(looked, "{kind} {name} is not looked at anew");
         }
@@ -143,7 +143,8 @@ impl Test {
         predicate: impl Fn(Option<&DynamicObject>) -> bool,
     ) -> Option<DynamicObject> {
         let waited =
-            tokio::time::timeout(PATIENCE, await_condition(self.api(kind), name, predicate)).await;
+            tokio::time::timeout(patience(), await_condition(self.api(kind), name, predicate))
+                .await;
         match waited {
             Ok(found) => found.expect("the watch goes on"),
             Err(_) => {
@@ -191,7 +192,7 @@ impl Test {
     /// Waits until there are this many events of this reason about a resource; returns their notes, oldest
     /// first.
     pub async fn events_of(&self, name: &str, reason: &str, at_least: usize) -> Vec<String> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = tokio::time::Instant::now() + patience();
         loop {
             let events = self.events(name).await;
             let notes = events.iter().filter(|(of, _)| of == reason);
