@@ -322,6 +322,12 @@ impl Memory {
             .count()
     }
 
+    /// Whether there is such a resource, readable or not.
+    pub fn knows(&self, id: &ResourceId) -> bool {
+        let inner = self.lock();
+        inner.ids.contains_key(id) || inner.unreadable.contains_key(id)
+    }
+
     /// Every resource, the unreadable ones included.
     pub fn all(&self) -> Vec<ResourceId> {
         let inner = self.lock();
