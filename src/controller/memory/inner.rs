@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{entry::Entry, indices::Indices};
 use crate::{
-    controller::keys::{ConnectionKey, Uid},
+    controller::keys::{ConnectionKey, Dependency, Uid},
     stages::ResourceId,
 };
 
@@ -70,6 +70,17 @@ impl Inner {
     /// Whether the deletion of this one would need its connection.
     pub fn needs_connection(&self, uid: &Uid) -> bool {
         self.entries.get(uid).is_some_and(Entry::needs_connection)
+    }
+
+    /// The resources that need this connection for their deletion, or may.
+    pub fn needing(&self, key: &ConnectionKey) -> impl Iterator<Item = &Entry> {
+        let users = self
+            .indices
+            .dependents(&Dependency::Connection(key.clone()));
+        users
+            .filter_map(|uid| self.entries.get(uid))
+            .filter(|entry| entry.needs_connection())
+            .filter(move |entry| entry.uses.as_ref().is_none_or(|uses| uses == key))
     }
 
     /// The resources that this one refers to, while it has no stage of its own.

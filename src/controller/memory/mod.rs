@@ -289,16 +289,17 @@ impl Memory {
     /// known before its first reconcile.
     pub fn needing(&self, key: &ConnectionKey) -> Vec<ResourceId> {
         let inner = self.lock();
-        let connection = Dependency::Connection(key.clone());
-        let users = inner.indices.dependents(&connection);
-        let mut ids: Vec<_> = users
-            .filter_map(|uid| inner.entries.get(uid))
-            .filter(|entry| entry.needs_connection())
-            .filter(|entry| entry.uses.as_ref().is_none_or(|uses| uses == key))
+        let mut ids: Vec<_> = inner
+            .needing(key)
             .map(|entry| (*entry.id).clone())
             .collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// Whether there are any of them.
+    pub fn is_needed(&self, key: &ConnectionKey) -> bool {
+        self.lock().needing(key).next().is_some()
     }
 
     /// The resources through which this one waits for itself, if its references lead in a circle.
