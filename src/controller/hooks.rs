@@ -242,7 +242,7 @@ fn begin_stage<K: StageKind>(ctx: Arc<Context>, guard: Arc<DeserializeGuard<K>>)
     let id = id::<K>(guard.meta());
     let called = ctx.registry.called(&id);
     if let Ok(resource) = &guard.0 {
-        return reconcile(ctx, Arc::new(resource.clone()), called);
+        return reconcile(ctx, &id, resource, called);
     }
     let Some(turn) = ctx.registry.turn_without_connection(&id, called) else {
         return Begun::Done(None);

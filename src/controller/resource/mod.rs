@@ -36,13 +36,16 @@ use std::{sync::Arc, time::Duration};
 use futures::{FutureExt, future::BoxFuture};
 use tokio::sync::oneshot;
 
-use self::subject::Subject;
+use self::subject::{Subject, is_deleted, is_suspended, leaves_its_stage};
 pub use self::{
     references::dependencies,
     unreadable::{refuse, unreadable},
 };
 use super::{connection::Turn, context::Context};
-use crate::{ops::traces, stages::StageKind};
+use crate::{
+    ops::traces,
+    stages::{ResourceId, StageKind},
+};
 
 /// How a reconcile has begun. It ends with when the object is next due by itself, if at all.
 pub enum Begun {
@@ -54,8 +57,18 @@ pub enum Begun {
 
 /// Begins to reconcile one resource, if it is its turn; `called` is the turn to which it was called. A resource in sync is
 /// not due again by itself: it waits for its connection's lists, which tell what has changed.
-pub fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>, called: Option<Turn>) -> Begun {
-    let Some(subject) = Subject::new(&ctx, resource) else {
+pub fn reconcile<K: StageKind>(
+    ctx: Arc<Context>,
+    id: &ResourceId,
+    resource: &K,
+    called: Option<Turn>,
+) -> Begun {
+    // First of all, for thousands may have to wait.
+    let Some(turn) = turn(&ctx, id, resource, called) else {
+        traces::ends("Queued", false);
+        return Begun::Done(None);
+    };
+    let Some(subject) = Subject::new(&ctx, Arc::new(resource.clone())) else {
         traces::ends("Outdated", false);
         return Begun::Done(None);
     };
@@ -66,10 +79,6 @@ pub fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>, called: Opti
     if subject.is_deleted() && !subject.has_finalizer() {
         return Begun::Done(None);
     }
-    let Some(turn) = turn(&ctx, &subject, called) else {
-        traces::ends("Queued", false);
-        return Begun::Done(None);
-    };
     let run = async move {
         let _turn = turn;
         match (subject.is_deleted(), subject.is_suspended()) {
@@ -81,13 +90,17 @@ pub fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>, called: Opti
     Begun::Runs(run.boxed())
 }
 
-fn turn<K: StageKind>(ctx: &Context, subject: &Subject<K>, called: Option<Turn>) -> Option<Turn> {
-    let leaves = subject.is_deleted() && subject.leaves_its_stage();
-    if leaves || subject.is_suspended() {
-        return ctx.registry.turn_without_connection(&subject.id, called);
+fn turn<K: StageKind>(
+    ctx: &Context,
+    id: &ResourceId,
+    resource: &K,
+    called: Option<Turn>,
+) -> Option<Turn> {
+    if is_suspended(resource) || (is_deleted(resource) && leaves_its_stage(resource)) {
+        return ctx.registry.turn_without_connection(id, called);
     }
-    let reference = subject.resource.common().connection_ref.as_ref();
-    ctx.registry.turn(&subject.id, reference, called)
+    let reference = resource.common().connection_ref.as_ref();
+    ctx.registry.turn(id, reference, called)
 }
 
 /// Syncs the resource; its deletion ends whatever that waits for.
