@@ -13,8 +13,8 @@ use super::{
 use crate::{controller::keys::ConnectionKey, plan::failure::Failure, stages::ResourceId};
 
 /// How many reconciles of one connection run beside those that its own limit lets ask authentik: they write to Kubernetes
-/// meanwhile.
-const BESIDE: usize = 12;
+/// meanwhile. After a start most find everything in step, and then the next one's way here takes longer than they do.
+const BESIDE: usize = 28;
 
 /// What a connection's task has found out.
 #[derive(Clone, Debug, Default)]
