@@ -60,7 +60,10 @@ impl Memory {
                 }
                 inner.put(uid.clone(), entry);
             }
-            None => inner.put(uid.clone(), Entry::new(Arc::new(id), resource)),
+            None => {
+                let entry = Entry::new(Arc::new(id), resource);
+                inner.put(uid.clone(), Box::new(entry));
+            }
         }
         inner.indices.depends(&uid, depends);
         concerned.rivals.extend(inner.rivals_of(&uid));
@@ -231,7 +234,8 @@ impl Memory {
 
     /// Changes what is kept of a resource, if it is there still.
     pub fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        self.lock().entries.get_mut(uid).map(change)
+        let mut inner = self.lock();
+        inner.entries.get_mut(uid).map(|entry| change(entry))
     }
 
     /// What the watch and our own writes tell of the resource of this name.
@@ -318,7 +322,7 @@ impl Memory {
             .values()
             .filter(|entry| entry.id.kind == kind && entry.uses.as_ref() == Some(key));
         asking
-            .filter_map(Entry::wants_a_look)
+            .filter_map(|entry| entry.wants_a_look())
             .filter(|asked| *asked > since)
             .count()
     }
