@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::replicas::Replicas;
 use crate::{
-    harness::{PATIENCE, test},
+    harness::{patience, test},
     harness_more::CONNECTION,
 };
 
@@ -29,7 +29,7 @@ async fn a_token_that_kubernetes_did_not_show_is_soon_read_again() {
             let reads = audit.iter().filter(|read| read.path.ends_with(token));
             reads.count() > FAILURES
         };
-        let read = replicas.kubernetes.wait_for(reads, PATIENCE).await;
+        let read = replicas.kubernetes.wait_for(reads, patience()).await;
         assert!(read, "the token is not read again in time");
         test.reason(CONNECTION, "default", "Connected").await;
     })

@@ -9,6 +9,7 @@ mod deletion;
 mod dice;
 mod fields;
 mod hand;
+mod hiccups;
 mod history;
 mod kills;
 mod left;

@@ -112,9 +112,9 @@ fn common(
     // Now and then another resource's, in the same namespace or in the other.
     let own = slot.stage();
     let stage = match dice.below(20) {
-        0..2 => dice.one(&SLOTS).stage(),
-        2..5 => format!("{own}-renamed"),
-        5 => format!("{own}{}", ODD_WANTED[usize::from(dice.percent(50))]),
+        0..4 => dice.one(&SLOTS).stage(),
+        4..7 => format!("{own}-renamed"),
+        7 => format!("{own}{}", ODD_WANTED[usize::from(dice.percent(50))]),
         _ => own,
     };
     spec.insert("name".to_owned(), json!(name(&stage)));
@@ -125,13 +125,13 @@ fn common(
             80,
             &["Delete", "Orphan", "ForceDelete", "Delete"],
         ),
-        ("managementPolicy", 20, &["Enforce", "Observe"]),
+        ("managementPolicy", 30, &["Enforce", "Observe"]),
     ] {
         if dice.percent(often) {
             spec.insert(field.to_owned(), json!(dice.one(values)));
         }
     }
-    if dice.percent(6) {
+    if dice.percent(10) {
         spec.insert("suspend".to_owned(), json!(true));
     }
     if dice.percent(50) {
