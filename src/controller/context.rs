@@ -34,6 +34,7 @@ impl Context {
     pub fn forget(&self, id: &ResourceId) {
         let standing = self.shared.memory.standing(id);
         let concerned = self.shared.memory.forget(id);
+        drop(self.registry.called(id));
         self.shared.due(&concerned.rivals);
         self.shared.changed(&Dependency::Resource(id.clone()));
         if let Some(standing) = standing.filter(|_| concerned.need_changed) {

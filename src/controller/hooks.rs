@@ -1,6 +1,6 @@
 //! What the watches of each kind do with what they see.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -13,7 +13,7 @@ use super::{
     connection::{Connection, Declared, key},
     context::Context,
     keys::{ConnectionKey, Dependency, kind_name},
-    resource::{dependencies, reconcile, refuse, unreadable},
+    resource::{Begun, dependencies, reconcile, refuse, unreadable},
     watch::{Hooks, Stop, Watchable, control, follow},
 };
 use crate::{
@@ -202,13 +202,16 @@ impl ForEachKind for Tasks {
         };
         let queue = &self.ctx.shared.queue;
         let triggers = queue.open(K::KIND, self.namespace.clone());
-        let reconcile = |ctx: Arc<Context>, guard: Arc<DeserializeGuard<K>>| {
-            reconcile_stage(ctx, guard).boxed()
-        };
         let (ctx, namespace) = (self.ctx.clone(), self.namespace.clone());
         let (api, stop) = (self.api(), self.stop.clone());
         self.run(control(
-            ctx, api, hooks, namespace, triggers, reconcile, stop,
+            ctx,
+            api,
+            hooks,
+            namespace,
+            triggers,
+            begin_stage::<K>,
+            stop,
         ));
     }
 }
@@ -229,27 +232,35 @@ fn seen<K: StageKind>(ctx: &Context, resource: &K) {
 }
 
 fn seen_unreadable<K: StageKind>(ctx: &Context, meta: &ObjectMeta) {
-    let id = ResourceId {
-        kind: K::KIND,
-        namespace: meta.namespace.clone().unwrap_or_default(),
-        name: meta.name.clone().unwrap_or_default(),
-    };
+    let id = id::<K>(meta);
     let uid = meta.uid.clone().unwrap_or_default();
     let concerned = ctx.shared.memory.seen_unreadable(id, uid);
     ctx.shared.due(&concerned.rivals);
 }
 
-async fn reconcile_stage<K: StageKind>(
-    ctx: Arc<Context>,
-    guard: Arc<DeserializeGuard<K>>,
-) -> Option<Duration> {
-    match &guard.0 {
-        Ok(resource) => reconcile(ctx, Arc::new(resource.clone())).await,
-        Err(invalid) => {
-            ctx.shared.synced().await;
-            let _turn = ctx.registry.turn_without_connection().await;
+fn begin_stage<K: StageKind>(ctx: Arc<Context>, guard: Arc<DeserializeGuard<K>>) -> Begun {
+    let id = id::<K>(guard.meta());
+    let called = ctx.registry.called(&id);
+    if let Ok(resource) = &guard.0 {
+        return reconcile(ctx, &id, resource, called);
+    }
+    let Some(turn) = ctx.registry.turn_without_connection(&id, called) else {
+        return Begun::Done(None);
+    };
+    let says = async move {
+        let _turn = turn;
+        if let Err(invalid) = &guard.0 {
             unreadable::<K>(&ctx, &invalid.metadata, &invalid.error).await;
-            None
         }
+        None
+    };
+    Begun::Runs(says.boxed())
+}
+
+fn id<K: StageKind>(meta: &ObjectMeta) -> ResourceId {
+    ResourceId {
+        kind: K::KIND,
+        namespace: meta.namespace.clone().unwrap_or_default(),
+        name: meta.name.clone().unwrap_or_default(),
     }
 }

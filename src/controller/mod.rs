@@ -135,13 +135,14 @@ impl Controller {
     }
 }
 
-/// When a standby becomes the leader, everything it knows of is due.
+/// When every watch has shown what there is and this replica leads, everything that is known is due.
 async fn start_work(ctx: Arc<Context>, stop: Stop) {
-    if ctx.shared.leadership.is_held() {
-        return;
-    }
+    let begins = async {
+        ctx.shared.synced().await;
+        ctx.shared.leadership.begins().await;
+    };
     tokio::select! {
-        () = ctx.shared.leadership.begins() => {}
+        () = begins => {}
         () = stop => return,
     }
     ctx.shared.wake(&ctx.shared.memory.all());

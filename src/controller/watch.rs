@@ -1,7 +1,13 @@
 //! The watches: one a kind and namespace, each feeding what it sees to the context and, for the kinds that are reconciled,
 //! to a queue of its own.
 
-use std::{collections::HashSet, convert::Infallible, fmt::Debug, sync::Arc, time::Duration};
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    fmt::Debug,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use futures::{
     FutureExt, Stream, StreamExt,
@@ -22,7 +28,7 @@ use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 use tracing::Instrument;
 
-use super::{context::Context, queue::Key};
+use super::{context::Context, queue::Key, resource::Begun};
 use crate::{ops::traces, plan::due};
 
 /// How many failures a reconcile that panicked counts for.
@@ -204,8 +210,8 @@ pub async fn follow<T: Watchable>(
     }
 }
 
-/// How an object is reconciled. Returns when it is next due by itself, if at all.
-pub type Reconcile<T> = fn(Arc<Context>, Arc<T>) -> BoxFuture<'static, Option<Duration>>;
+/// Begins to reconcile an object.
+pub type Reconcile<T> = fn(Arc<Context>, Arc<T>) -> Begun;
 
 /// Watches and reconciles until `stop`; then ends once the reconciles under way have.
 pub async fn control<T: Watchable>(
@@ -245,7 +251,8 @@ pub async fn control<T: Watchable>(
             object.within(&namespace)
         })
     });
-    // No bound here: each connection bounds its own reconciles, so that none takes the turn of another's.
+    // No bound here: each connection bounds its own reconciles, so that none takes the turn of another's. The runtime looks
+    // at all that run whenever one of them does, so none may run that only waits.
     let reconciles = applier(
         move |object, ctx| guarded(kind, reconcile, ctx, object).boxed(),
         |_, error: &Infallible, _| match *error {},
@@ -273,19 +280,22 @@ async fn guarded<T: Watchable>(
     shared
         .queue
         .left(&(kind, (namespace.clone(), name.clone())));
-    // A standby leaves everything alone.
-    if !shared.leadership.is_held() {
+    // A standby leaves everything alone, and so does who does not know yet what there is. Then all that is known is due.
+    if !shared.is_synced() || !shared.leadership.is_held() {
         return Ok(Action::await_change());
     }
     let span = traces::reconcile(kind, &namespace, &name);
-    let next = match tokio::spawn(reconcile(ctx, object).instrument(span.clone())).await {
-        Ok(next) => next,
-        Err(_) => {
-            // The panic's own message may hold anything, a secret included.
-            tracing::error!(kind, namespace, name, "the reconcile panicked");
-            span.in_scope(|| traces::ends("Panicked", true));
-            Some(due::backoff(PANIC, fastrand::f64()))
-        }
+    let begins = || span.in_scope(|| reconcile(ctx, object));
+    let next = match catch_unwind(AssertUnwindSafe(begins)) {
+        Ok(Begun::Done(next)) => Some(next),
+        Ok(Begun::Runs(run)) => tokio::spawn(run.instrument(span.clone())).await.ok(),
+        Err(_) => None,
     };
+    let next = next.unwrap_or_else(|| {
+        // The panic's own message may hold anything, a secret included.
+        tracing::error!(kind, namespace, name, "the reconcile panicked");
+        span.in_scope(|| traces::ends("Panicked", true));
+        Some(due::backoff(PANIC, fastrand::f64()))
+    });
     Ok(next.map_or_else(Action::await_change, Action::requeue))
 }

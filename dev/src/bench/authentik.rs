@@ -11,6 +11,9 @@ use crate::simulator::Simulator;
 /// Where validation stages are in authentik's API.
 pub(super) const VALIDATE: &str = "/api/v3/stages/authenticator/validate/";
 
+/// With what a connection is probed, once a resync.
+pub(super) const PROBE: &str = "/api/v3/admin/version/";
+
 /// How many requests are under way at one time: what a connection allows that says nothing about it.
 const CONCURRENCY: usize = 4;
 
@@ -40,7 +43,7 @@ impl<'a> Bare<'a> {
                     "device_classes": ["totp", "webauthn"],
                     "last_auth_threshold": "hours=12",
                 });
-                self.send(self.request(Method::POST, "").json(&body))
+                self.send(self.request(Method::POST, VALIDATE).json(&body))
                     .await
                     .map(drop)
             })
@@ -54,7 +57,7 @@ impl<'a> Bare<'a> {
         stream::iter(uuids)
             .map(Ok)
             .try_for_each_concurrent(CONCURRENCY, |uuid| async move {
-                let request = self.request(Method::PATCH, &format!("{uuid}/"));
+                let request = self.request(Method::PATCH, &format!("{VALIDATE}{uuid}/"));
                 let body = json!({"not_configured_action": action});
                 self.send(request.json(&body)).await.map(drop)
             })
@@ -68,7 +71,7 @@ impl<'a> Bare<'a> {
         let mut rows = Vec::new();
         let mut page = 1;
         while page != 0 {
-            let query = format!("?ordering=pk&page_size=100&page={page}");
+            let query = format!("{VALIDATE}?ordering=pk&page_size=100&page={page}");
             let mut answer = self.send(self.request(Method::GET, &query)).await?;
             if let Value::Array(more) = answer["results"].take() {
                 rows.extend(more);
@@ -78,8 +81,15 @@ impl<'a> Bare<'a> {
         Ok((begun.elapsed(), rows))
     }
 
-    fn request(&self, method: Method, below: &str) -> RequestBuilder {
-        let url = format!("{}{VALIDATE}{below}", self.simulator.url());
+    /// Asks for the version. Returns how long that took.
+    pub(super) async fn probe(&self) -> Result<Duration> {
+        let begun = Instant::now();
+        self.send(self.request(Method::GET, PROBE)).await?;
+        Ok(begun.elapsed())
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.simulator.url());
         self.http
             .request(method, url)
             .bearer_auth(self.simulator.token())

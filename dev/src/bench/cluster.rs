@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{Api, ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::runtime::wait::await_condition;
 use serde_json::{Value, json};
@@ -15,11 +15,17 @@ use tokio::process::Command;
 
 use super::Result;
 use crate::kubernetes::{Kubernetes, User};
-use crate::simulator::Simulator;
 
 const GROUP: &str = "authentik-operator.io";
-const KIND: &str = "AuthenticatorValidateStage";
-const CONNECTION: &str = "default";
+
+/// The kind of the stages.
+pub(super) const STAGE: &str = "AuthenticatorValidateStage";
+
+/// The kind of the connections.
+pub(super) const CONNECTION: &str = "AuthentikConnection";
+
+/// The connection that stages use which name none, and the Secret with its token.
+const DEFAULT: &str = "default";
 
 /// How many stages the operator reconciles at one time.
 const CONCURRENCY: usize = 64;
@@ -83,23 +89,20 @@ impl Cluster {
         Err(format!("kubectl {line}: {errors}").into())
     }
 
-    /// Connects the namespace to a simulator that is listed once an hour.
-    pub(super) async fn connect(&self, simulator: &Simulator) -> Result<()> {
-        let secret = json!({
-            "metadata": {"name": "authentik"},
-            "stringData": {"token": simulator.token()},
-        });
+    /// Connects the namespace to a server.
+    pub(super) async fn connect(&self, url: &str, token: &str) -> Result<()> {
+        self.secret(DEFAULT, token).await?;
+        self.create(CONNECTION, DEFAULT, connection(url)).await
+    }
+
+    /// Makes a Secret with this token.
+    pub(super) async fn secret(&self, name: &str, token: &str) -> Result<()> {
+        let secret = json!({"metadata": {"name": name}, "stringData": {"token": token}});
         let secrets: Api<Secret> = Api::namespaced(self.client.clone(), &self.namespace);
         secrets
             .create(&PostParams::default(), &serde_json::from_value(secret)?)
             .await?;
-        let spec = json!({
-            "url": simulator.url(),
-            "tokenSecretRef": {"name": "authentik", "key": "token"},
-            "resyncInterval": "1h",
-        });
-        self.create("AuthentikConnection", &self.namespace, CONNECTION, spec)
-            .await
+        Ok(())
     }
 
     /// Changes how often authentik is listed.
@@ -116,48 +119,76 @@ impl Cluster {
     }
 
     async fn change_connection(&self, patch: Value) -> Result<()> {
-        let connections = self.api("AuthentikConnection", &self.namespace);
+        let connections = self.api(CONNECTION, &self.namespace);
         let params = PatchParams::default();
         connections
-            .patch(CONNECTION, &params, &Patch::Merge(patch))
+            .patch(DEFAULT, &params, &Patch::Merge(patch))
             .await?;
         Ok(())
     }
 
-    /// Applies a stage resource of each of these names.
-    pub(super) async fn apply(&self, names: &[String]) -> Result<()> {
-        self.apply_in(&self.namespace, names).await
+    /// Makes a resource of each of these names.
+    pub(super) async fn create_all(
+        &self,
+        kind: &str,
+        names: &[String],
+        spec: &Value,
+    ) -> Result<()> {
+        self.create_all_in(&self.namespace, kind, names, spec).await
     }
 
-    async fn apply_in(&self, namespace: &str, names: &[String]) -> Result<()> {
+    async fn create_all_in(
+        &self,
+        namespace: &str,
+        kind: &str,
+        names: &[String],
+        spec: &Value,
+    ) -> Result<()> {
         stream::iter(names)
             .map(Ok)
             .try_for_each_concurrent(CONCURRENCY, |name| {
-                self.create(KIND, namespace, name, spec())
+                self.create_in(namespace, kind, name, spec.clone())
             })
             .await
     }
 
-    /// Applies one stage resource. Returns how long it takes to be `Ready`.
-    pub(super) async fn time_to_ready(&self, name: &str) -> Result<Duration> {
-        let api = self.api(KIND, &self.namespace);
-        let ready = await_condition(api, name, |stage: Option<&DynamicObject>| {
-            stage.is_some_and(is_ready)
+    /// Makes one resource. Returns how long it takes to be `Ready`.
+    pub(super) async fn time_to_ready(
+        &self,
+        kind: &str,
+        name: &str,
+        spec: Value,
+    ) -> Result<Duration> {
+        let api = self.api(kind, &self.namespace);
+        let ready = await_condition(api, name, |object: Option<&DynamicObject>| {
+            object.is_some_and(is_ready)
         });
-        let apply = async {
+        let create = async {
             let begun = Instant::now();
-            let created = self.create(KIND, &self.namespace, name, spec()).await;
+            let created = self.create(kind, name, spec).await;
             created.map(|()| begun)
         };
-        let (ready, begun) = tokio::join!(ready, apply);
+        let (ready, begun) = tokio::join!(ready, create);
         ready?;
         Ok(begun?.elapsed())
+    }
+
+    /// Deletes one resource. Returns how long it takes to be gone.
+    pub(super) async fn time_until_gone(&self, kind: &str, name: &str) -> Result<Duration> {
+        let api = self.api(kind, &self.namespace);
+        let gone = await_condition(api.clone(), name, |object: Option<&DynamicObject>| {
+            object.is_none()
+        });
+        let begun = Instant::now();
+        api.delete(name, &DeleteParams::default()).await?;
+        gone.await?;
+        Ok(begun.elapsed())
     }
 
     /// How many of the stage resources are `Ready`.
     pub(super) async fn ready(&self) -> Result<usize> {
         let stages = self
-            .api(KIND, &self.namespace)
+            .api(STAGE, &self.namespace)
             .list(&Default::default())
             .await?;
         Ok(stages.iter().filter(|stage| is_ready(stage)).count())
@@ -174,8 +205,9 @@ impl Cluster {
     /// operator is. Returns how long that took.
     pub(super) async fn floor_of_writes(&self, names: &[String]) -> Result<Duration> {
         let namespace = &self.kubernetes.namespace("floor").await?;
-        self.apply_in(namespace, names).await?;
-        let stages = &self.api(KIND, namespace);
+        self.create_all_in(namespace, STAGE, names, &stage())
+            .await?;
+        let stages = &self.api(STAGE, namespace);
         let begun = Instant::now();
         stream::iter(names)
             .map(Ok)
@@ -199,7 +231,7 @@ impl Cluster {
             .await?;
         let status = json!({
             "apiVersion": format!("{GROUP}/v1alpha1"),
-            "kind": KIND,
+            "kind": STAGE,
             "status": {"observedGeneration": 1, "conditions": [{
                 "type": "Ready", "status": "True", "reason": "InSync", "observedGeneration": 1,
                 "message": "authentik holds what the spec says", "lastTransitionTime": Timestamp::now(),
@@ -214,7 +246,7 @@ impl Cluster {
             "action": "Reconcile", "reason": "Created", "type": "Normal", "note": "created stage",
             "eventTime": Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string(),
             "reportingController": "bench", "reportingInstance": "bench",
-            "regarding": {"apiVersion": format!("{GROUP}/v1alpha1"), "kind": KIND, "name": name, "namespace": namespace},
+            "regarding": {"apiVersion": format!("{GROUP}/v1alpha1"), "kind": STAGE, "name": name, "namespace": namespace},
         });
         let events: Api<k8s_openapi::api::events::v1::Event> =
             Api::namespaced(self.client.clone(), namespace);
@@ -224,7 +256,12 @@ impl Cluster {
         Ok(())
     }
 
-    async fn create(&self, kind: &str, namespace: &str, name: &str, spec: Value) -> Result<()> {
+    /// Makes one resource.
+    pub(super) async fn create(&self, kind: &str, name: &str, spec: Value) -> Result<()> {
+        self.create_in(&self.namespace, kind, name, spec).await
+    }
+
+    async fn create_in(&self, namespace: &str, kind: &str, name: &str, spec: Value) -> Result<()> {
         let object = DynamicObject::new(name, &resource(kind)).data(json!({"spec": spec}));
         let api = self.api(kind, namespace);
         api.create(&PostParams::default(), &object).await?;
@@ -240,7 +277,8 @@ fn resource(kind: &str) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk(GROUP, "v1alpha1", kind))
 }
 
-fn spec() -> Value {
+/// The spec of a stage of the default connection.
+pub(super) fn stage() -> Value {
     json!({
         "notConfiguredAction": "skip",
         "deviceClasses": ["totp", "webauthn"],
@@ -248,8 +286,24 @@ fn spec() -> Value {
     })
 }
 
-fn is_ready(stage: &DynamicObject) -> bool {
-    let conditions = stage.data["status"]["conditions"].as_array();
+/// The spec of a stage of this connection.
+pub(super) fn stage_on(connection: &str) -> Value {
+    let mut stage = stage();
+    stage["connectionRef"] = json!({"name": connection});
+    stage
+}
+
+/// The spec of a connection that lists its server once an hour.
+pub(super) fn connection(url: &str) -> Value {
+    json!({
+        "url": url,
+        "tokenSecretRef": {"name": DEFAULT, "key": "token"},
+        "resyncInterval": "1h",
+    })
+}
+
+fn is_ready(object: &DynamicObject) -> bool {
+    let conditions = object.data["status"]["conditions"].as_array();
     let mut conditions = conditions.into_iter().flatten();
     conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }

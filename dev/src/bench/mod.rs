@@ -8,12 +8,16 @@
 //! - `cluster`: the Kubernetes side: stages, writes and their floor.
 //! - `operator`: the operator's process: memory, CPU, metrics.
 //! - `scenario`: one number of stages, phase by phase.
+//! - `isolation`: a server that is well beside one that is sick.
+//! - `samples`: times that are measured again and again.
 //! - `report`: the figures as a table and as JSON.
 
 mod authentik;
 mod cluster;
+mod isolation;
 mod operator;
 mod report;
+mod samples;
 mod scenario;
 
 use std::fs;
@@ -21,7 +25,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use crate::simulator::Latency;
+use crate::simulator::{Latency, Simulator, Version};
+use isolation::Sickness;
 use report::Report;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -29,6 +34,9 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>
 /// How the benchmark is run.
 #[derive(Args, Debug)]
 pub struct Settings {
+    /// What is measured.
+    #[arg(long, value_enum, default_value_t = Scenarios::All)]
+    scenarios: Scenarios,
     /// How many stages there are, one run each.
     #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
     sizes: Vec<usize>,
@@ -56,6 +64,16 @@ enum Latencies {
     Both,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, ValueEnum)]
+enum Scenarios {
+    /// All of it.
+    All,
+    /// One server with many stages.
+    Stages,
+    /// A server that is well beside one that is sick.
+    Isolation,
+}
+
 /// Runs the benchmark, prints each table when it is complete, and writes all figures after each.
 ///
 /// # Errors
@@ -70,22 +88,59 @@ pub async fn run(settings: Settings) -> Result<()> {
         Latencies::On => &[Some(Latency::MEASURED)],
         Latencies::Both => &[None, Some(Latency::MEASURED)],
     };
-    let mut reports: Vec<Report> = Vec::new();
+    let mut results = Results {
+        reports: Vec::new(),
+        output: settings.output,
+    };
     for latency in latencies {
-        for stages in &settings.sizes {
-            let report = scenario::run(&operator, *stages, *latency).await?;
-            println!("{report}");
-            reports.push(report);
-            if let Some(folder) = settings.output.parent() {
-                fs::create_dir_all(folder)?;
+        if settings.scenarios != Scenarios::Isolation {
+            for stages in &settings.sizes {
+                results.add(scenario::run(&operator, *stages, *latency).await?)?;
             }
-            fs::write(&settings.output, serde_json::to_vec_pretty(&reports)?)?;
+        }
+        if settings.scenarios != Scenarios::Stages {
+            for sickness in Sickness::ALL {
+                results.add(isolation::run(&operator, sickness, *latency).await?)?;
+            }
         }
     }
-    println!("{}", settings.output.display());
-    let missed: usize = reports.iter().map(Report::missed).sum();
-    if settings.check && missed > 0 {
-        return Err(format!("{missed} targets are missed").into());
+    println!("{}", results.output.display());
+    match results.missed() {
+        missed if settings.check && missed > 0 => {
+            Err(format!("{missed} targets are missed").into())
+        }
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// The figures so far, and where they are written.
+struct Results {
+    reports: Vec<Report>,
+    output: PathBuf,
+}
+
+impl Results {
+    fn add(&mut self, report: Report) -> Result<()> {
+        println!("{report}");
+        self.reports.push(report);
+        if let Some(folder) = self.output.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&self.output, serde_json::to_vec_pretty(&self.reports)?)?;
+        Ok(())
+    }
+
+    fn missed(&self) -> usize {
+        self.reports.iter().map(Report::missed).sum()
+    }
+}
+
+async fn simulator(latency: Option<Latency>) -> Simulator {
+    let simulator = Simulator::start(Version::V2026_5).await;
+    simulator.set_latency(latency.unwrap_or_default());
+    simulator
+}
+
+fn names(prefix: &str, count: usize) -> Vec<String> {
+    (0..count).map(|n| format!("{prefix}-{n}")).collect()
 }

@@ -9,6 +9,9 @@ use crate::kubernetes::{Kubernetes, Supervised, User};
 /// How long the operator may take to tell where its metrics are.
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 
+/// How long it may make no progress.
+const PROGRESSES_WITHIN: Duration = Duration::from_secs(120);
+
 /// The kernel counts CPU time in hundredths of a second, whatever the machine.
 const TICKS_A_SECOND: f64 = 100.0;
 
@@ -21,20 +24,21 @@ pub(super) struct Operator {
 }
 
 impl Operator {
-    /// Starts the operator for one namespace. `name` is that of its log and of its Lease: one that is started after
-    /// another need not wait for the other's Lease to run out.
+    /// Starts the operator for one namespace. `name` is that of its log. Its Lease is in a namespace of its own: one that
+    /// is started after another need not wait for the other's Lease to run out.
     pub(super) async fn start(
         kubernetes: &Kubernetes,
         program: &Path,
         name: &'static str,
         namespace: &str,
     ) -> Result<Self> {
+        let lease = kubernetes.namespace("lease").await?;
         let args = [
             "run",
             "--log-format=json",
             "--listen=127.0.0.1:0",
             &format!("--namespaces={namespace}"),
-            &format!("--lease-name={name}"),
+            &format!("--lease-namespace={lease}"),
         ];
         let args = args.map(Into::into);
         let mut process = kubernetes.start_program(name, program, args, User::Operator)?;
@@ -49,10 +53,21 @@ impl Operator {
 
     /// MiB that are resident.
     pub(super) fn resident(&self) -> Result<f64> {
+        self.memory("VmRSS")
+    }
+
+    /// The most MiB that were resident at any time.
+    pub(super) fn peak(&self) -> Result<f64> {
+        self.memory("VmHWM")
+    }
+
+    fn memory(&self, field: &str) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let kib = line.and_then(|line| line.split_whitespace().next());
-        let kib: f64 = kib.ok_or("no VmRSS in the process's status")?.parse()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(field));
+        let kib = line.and_then(|line| line.trim_start_matches(':').split_whitespace().next());
+        let kib: f64 = kib
+            .ok_or("no such memory in the process's status")?
+            .parse()?;
         Ok(kib / 1024.0)
     }
 
@@ -71,12 +86,21 @@ impl Operator {
     /// Waits until the sum of a metric over all lines with this label is that much at least.
     pub(super) async fn until(&mut self, metric: &str, label: &str, least: usize) -> Result<()> {
         let begun = Instant::now();
+        let mut best = (0.0, begun);
         loop {
             let now = self.metric(metric, label).await;
             // One that has ended says why in its log.
             self.process.check_running()?;
-            if now? >= least as f64 {
+            let now = now?;
+            if now >= least as f64 {
                 return Ok(());
+            }
+            if now > best.0 {
+                best = (now, Instant::now());
+            }
+            if best.1.elapsed() > PROGRESSES_WITHIN {
+                let log = self.process.log_tail();
+                return Err(format!("{metric} stays at {now} and is to be {least}\n{log}").into());
             }
             // Asking costs the operator time: the longer it takes, the less often.
             let pause = begun.elapsed() / 200;

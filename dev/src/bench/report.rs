@@ -28,6 +28,9 @@ pub(super) enum Unit {
     MiB,
     Requests,
     Writes,
+    Reconciles,
+    /// How many times as much.
+    Times,
 }
 
 impl Unit {
@@ -39,14 +42,16 @@ impl Unit {
             Self::MiB => "MiB",
             Self::Requests => "requests",
             Self::Writes => "writes",
+            Self::Reconciles => "reconciles",
+            Self::Times => "times",
         }
     }
 
     fn show(self, value: f64) -> String {
         match self {
-            Self::Requests | Self::Writes => format!("{value:.0}"),
+            Self::Requests | Self::Writes | Self::Reconciles => format!("{value:.0}"),
             Self::Milliseconds | Self::MiB => format!("{value:.1}"),
-            Self::Seconds | Self::CpuSeconds => format!("{value:.2}"),
+            Self::Seconds | Self::CpuSeconds | Self::Times => format!("{value:.2}"),
         }
     }
 }
@@ -87,17 +92,20 @@ impl Figure {
     }
 }
 
-/// All figures of one number of stages.
+/// All figures of one run.
 #[derive(Serialize)]
 pub(super) struct Report {
+    /// What was run.
+    subject: String,
     stages: usize,
     latency: bool,
     figures: Vec<Figure>,
 }
 
 impl Report {
-    pub(super) fn new(stages: usize, latency: bool) -> Self {
+    pub(super) fn new(subject: String, stages: usize, latency: bool) -> Self {
         Self {
+            subject,
             stages,
             latency,
             figures: Vec::new(),
@@ -118,7 +126,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let latency = if self.latency { "with" } else { "without" };
-        writeln!(f, "\n{} stages, authentik {latency} latency\n", self.stages)?;
+        writeln!(f, "\n{}, authentik {latency} latency\n", self.subject)?;
         writeln!(f, "| measured | value | floor | at most | |")?;
         writeln!(f, "|---|--:|--:|--:|---|")?;
         for figure in &self.figures {

@@ -3,17 +3,18 @@
 use std::{collections::HashSet, sync::Arc};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 
 use super::{
     declared::{Allowed, Declared},
     server::Server,
+    turns::{Calls, Turns},
 };
 use crate::{controller::keys::ConnectionKey, plan::failure::Failure, stages::ResourceId};
 
 /// How many reconciles of one connection run beside those that its own limit lets ask authentik: they write to Kubernetes
-/// meanwhile.
-const BESIDE: usize = 12;
+/// meanwhile. After a start most find everything in step, and then the next one's way here takes longer than they do.
+const BESIDE: usize = 28;
 
 /// What a connection's task has found out.
 #[derive(Clone, Debug, Default)]
@@ -38,29 +39,24 @@ pub struct Handle {
     /// Resources that wait for what the task is about to find out.
     waiting: Mutex<HashSet<ResourceId>>,
     /// Bounds the reconciles of this connection alone.
-    pub(super) turns: RwLock<(usize, Arc<Semaphore>)>,
+    pub(super) turns: Arc<Turns>,
 }
 
 impl Handle {
-    pub(super) fn new(key: ConnectionKey, declared: Declared) -> Self {
-        let turns = turns_for(&declared);
+    pub(super) fn new(key: ConnectionKey, declared: Declared, calls: Arc<Calls>) -> Self {
         Self {
+            turns: Turns::new(turns_for(&declared), calls),
             key,
             declared: watch::Sender::new(Some(Arc::new(declared))),
             known: RwLock::default(),
             poke: Notify::new(),
             waiting: Mutex::default(),
-            turns: RwLock::new((turns, Arc::new(Semaphore::new(turns)))),
         }
     }
 
     /// Notes what its object says now.
     pub(super) fn declare(&self, declared: Declared) {
-        let wanted = turns_for(&declared);
-        if self.turns.read().0 != wanted {
-            // Who has a turn of the old ones keeps it.
-            *self.turns.write() = (wanted, Arc::new(Semaphore::new(wanted)));
-        }
+        self.turns.set_limit(turns_for(&declared));
         self.declared.send_if_modified(|known| {
             let differs = known.as_ref().is_none_or(|known| known.differs(&declared));
             *known = Some(Arc::new(declared));

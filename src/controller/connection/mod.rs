@@ -8,6 +8,7 @@
 //! inventory   all lists of one server
 //! health      what requests have shown of a server and of its token
 //! server      a server, as reconciles see it
+//! turns       whose turn it is to be reconciled
 //! handle      one connection, as its task and everybody else see it
 //! client      from a connection's settings to a client
 //! status      what a connection's status says
@@ -30,6 +31,7 @@ mod rows;
 mod server;
 mod status;
 mod task;
+mod turns;
 
 pub use self::{
     apart::{Apart, Doubt},
@@ -39,4 +41,5 @@ pub use self::{
     registry::{Found, Registry},
     rows::{AnyStage, Flow},
     server::Server,
+    turns::Turn,
 };

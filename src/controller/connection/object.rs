@@ -52,11 +52,12 @@ impl Object {
         self.newest = self.newest.max(declared.version);
         self.is_unwritten = false;
         let finalizer = self.shared.connection_finalizer(&self.key);
-        let needing = self.shared.memory.needing(&self.key);
+        let memory = &self.shared.memory;
+        let is_needed = memory.is_needed(&self.key);
         let is_held = declared.finalizers.contains(&finalizer);
         let can_be_written = self.held != declared.version || declared.version.is_none();
         // Kubernetes takes no new finalizer on an object that is being deleted.
-        let is_due = is_held == needing.is_empty() && (is_held || !declared.is_deleted);
+        let is_due = is_held != is_needed && (is_held || !declared.is_deleted);
         if is_due && can_be_written {
             let mut finalizers = declared.finalizers.clone();
             finalizers.retain(|of| *of != finalizer);
@@ -81,7 +82,11 @@ impl Object {
             }
         }
         match declared.is_deleted {
-            true => needing.iter().map(ToString::to_string).collect(),
+            true => memory
+                .needing(&self.key)
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             false => Vec::new(),
         }
     }

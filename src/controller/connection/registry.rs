@@ -3,13 +3,16 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    task::JoinSet,
-};
+use tokio::task::JoinSet;
 
 use super::{
-    declared::Declared, handle::Handle, health::Health, server::Server, status::reason, task,
+    declared::Declared,
+    handle::Handle,
+    health::Health,
+    server::Server,
+    status::reason,
+    task,
+    turns::{Calls, Turn, Turns},
 };
 use crate::{
     api::ConnectionReference,
@@ -36,7 +39,8 @@ pub enum Found {
 pub struct Registry {
     shared: Arc<Shared>,
     handles: RwLock<HashMap<ConnectionKey, Arc<Handle>>>,
-    without_connection: Arc<Semaphore>,
+    calls: Arc<Calls>,
+    without_connection: Arc<Turns>,
     tasks: Mutex<JoinSet<()>>,
 }
 
@@ -44,10 +48,19 @@ impl Registry {
     /// No connection yet.
     #[must_use]
     pub fn new(shared: Arc<Shared>) -> Self {
+        let woken = shared.clone();
+        let calls = Calls::new(move |id| {
+            let is_there = woken.memory.knows(id);
+            if is_there {
+                woken.queue.add(id);
+            }
+            is_there
+        });
         Self {
             shared,
             handles: RwLock::default(),
-            without_connection: Arc::new(Semaphore::new(WITHOUT_CONNECTION)),
+            without_connection: Turns::new(WITHOUT_CONNECTION, calls.clone()),
+            calls,
             tasks: Mutex::default(),
         }
     }
@@ -59,7 +72,7 @@ impl Registry {
             handle.declare(declared);
             return;
         }
-        let handle = Arc::new(Handle::new(key.clone(), declared));
+        let handle = Arc::new(Handle::new(key.clone(), declared, self.calls.clone()));
         let mut tasks = self.tasks.lock();
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task::run(self.shared.clone(), handle.clone()));
@@ -116,33 +129,28 @@ impl Registry {
         }
     }
 
-    /// The turn of a reconcile: resources of one connection wait for each other and for nobody else.
-    pub async fn turn(
+    /// The turn to which this resource has been called, if it has. It goes to the next when it is dropped.
+    pub fn called(&self, id: &ResourceId) -> Option<Turn> {
+        self.calls.take(id)
+    }
+
+    /// The turn of a resource, if it is now; else it is woken when it is. Resources of one connection wait for each other
+    /// and for nobody else.
+    pub fn turn(
         &self,
-        namespace: &str,
+        id: &ResourceId,
         reference: Option<&ConnectionReference>,
-    ) -> Option<OwnedSemaphorePermit> {
-        loop {
-            let turns = self.turns(namespace, reference);
-            let turn = turns.clone().acquire_owned().await.ok()?;
-            // The connection may have come, gone or changed its limit during the wait.
-            if Arc::ptr_eq(&turns, &self.turns(namespace, reference)) {
-                return Some(turn);
-            }
+        called: Option<Turn>,
+    ) -> Option<Turn> {
+        match self.handle(&id.namespace, reference) {
+            Some(handle) => handle.turns.enter(id, called),
+            None => self.turn_without_connection(id, called),
         }
     }
 
-    fn turns(&self, namespace: &str, reference: Option<&ConnectionReference>) -> Arc<Semaphore> {
-        let handle = self.handle(namespace, reference);
-        handle.map_or_else(
-            || self.without_connection.clone(),
-            |handle| handle.turns.read().1.clone(),
-        )
-    }
-
-    /// The turn of a reconcile that needs no connection.
-    pub async fn turn_without_connection(&self) -> Option<OwnedSemaphorePermit> {
-        self.without_connection.clone().acquire_owned().await.ok()
+    /// As [`Self::turn`], where no connection is needed.
+    pub fn turn_without_connection(&self, id: &ResourceId, called: Option<Turn>) -> Option<Turn> {
+        self.without_connection.enter(id, called)
     }
 
     fn handle(

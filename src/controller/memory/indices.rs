@@ -91,7 +91,10 @@ impl Indices {
     }
 
     /// Who depends on this.
-    pub fn dependents(&self, dependency: &Dependency) -> impl Iterator<Item = &Uid> {
+    pub fn dependents<'a>(
+        &'a self,
+        dependency: &Dependency,
+    ) -> impl Iterator<Item = &'a Uid> + use<'a> {
         self.dependents.get(dependency).into_iter().flatten()
     }
 

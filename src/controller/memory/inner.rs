@@ -4,15 +4,15 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{entry::Entry, indices::Indices};
 use crate::{
-    controller::keys::{ConnectionKey, Uid},
+    controller::keys::{ConnectionKey, Dependency, Uid},
     stages::ResourceId,
 };
 
 /// The entries, and the ways to find them.
 #[derive(Debug, Default)]
 pub struct Inner {
-    /// Of each resource, by its uid.
-    pub entries: HashMap<Uid, Entry>,
+    /// Of each resource, by its uid. Boxed, for a map has room for twice what it holds.
+    pub entries: HashMap<Uid, Box<Entry>>,
     /// The uids by name.
     pub ids: HashMap<Arc<ResourceId>, Uid>,
     /// By what they want, have and depend on.
@@ -34,7 +34,7 @@ pub struct Concerned {
 
 impl Inner {
     /// Adds an entry, to the indices too.
-    pub fn put(&mut self, uid: Uid, entry: Entry) {
+    pub fn put(&mut self, uid: Uid, entry: Box<Entry>) {
         self.indices.add(&uid, &entry);
         self.ids.insert(entry.id.clone(), uid.clone());
         self.entries.insert(uid, entry);
@@ -69,7 +69,19 @@ impl Inner {
 
     /// Whether the deletion of this one would need its connection.
     pub fn needs_connection(&self, uid: &Uid) -> bool {
-        self.entries.get(uid).is_some_and(Entry::needs_connection)
+        let entry = self.entries.get(uid);
+        entry.is_some_and(|entry| entry.needs_connection())
+    }
+
+    /// The resources that need this connection for their deletion, or may.
+    pub fn needing(&self, key: &ConnectionKey) -> impl Iterator<Item = &Entry> {
+        let users = self
+            .indices
+            .dependents(&Dependency::Connection(key.clone()));
+        users
+            .filter_map(|uid| Some(&**self.entries.get(uid)?))
+            .filter(|entry| entry.needs_connection())
+            .filter(move |entry| entry.uses.as_ref().is_none_or(|uses| uses == key))
     }
 
     /// The resources that this one refers to, while it has no stage of its own.

@@ -60,7 +60,10 @@ impl Memory {
                 }
                 inner.put(uid.clone(), entry);
             }
-            None => inner.put(uid.clone(), Entry::new(Arc::new(id), resource)),
+            None => {
+                let entry = Entry::new(Arc::new(id), resource);
+                inner.put(uid.clone(), Box::new(entry));
+            }
         }
         inner.indices.depends(&uid, depends);
         concerned.rivals.extend(inner.rivals_of(&uid));
@@ -231,7 +234,8 @@ impl Memory {
 
     /// Changes what is kept of a resource, if it is there still.
     pub fn with<T>(&self, uid: &str, change: impl FnOnce(&mut Entry) -> T) -> Option<T> {
-        self.lock().entries.get_mut(uid).map(change)
+        let mut inner = self.lock();
+        inner.entries.get_mut(uid).map(|entry| change(entry))
     }
 
     /// What the watch and our own writes tell of the resource of this name.
@@ -289,16 +293,17 @@ impl Memory {
     /// known before its first reconcile.
     pub fn needing(&self, key: &ConnectionKey) -> Vec<ResourceId> {
         let inner = self.lock();
-        let connection = Dependency::Connection(key.clone());
-        let users = inner.indices.dependents(&connection);
-        let mut ids: Vec<_> = users
-            .filter_map(|uid| inner.entries.get(uid))
-            .filter(|entry| entry.needs_connection())
-            .filter(|entry| entry.uses.as_ref().is_none_or(|uses| uses == key))
+        let mut ids: Vec<_> = inner
+            .needing(key)
             .map(|entry| (*entry.id).clone())
             .collect();
         ids.sort_unstable();
         ids
+    }
+
+    /// Whether there are any of them.
+    pub fn is_needed(&self, key: &ConnectionKey) -> bool {
+        self.lock().needing(key).next().is_some()
     }
 
     /// The resources through which this one waits for itself, if its references lead in a circle.
@@ -317,9 +322,15 @@ impl Memory {
             .values()
             .filter(|entry| entry.id.kind == kind && entry.uses.as_ref() == Some(key));
         asking
-            .filter_map(Entry::wants_a_look)
+            .filter_map(|entry| entry.wants_a_look())
             .filter(|asked| *asked > since)
             .count()
+    }
+
+    /// Whether there is such a resource, readable or not.
+    pub fn knows(&self, id: &ResourceId) -> bool {
+        let inner = self.lock();
+        inner.ids.contains_key(id) || inner.unreadable.contains_key(id)
     }
 
     /// Every resource, the unreadable ones included.

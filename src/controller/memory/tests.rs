@@ -114,6 +114,7 @@ fn a_connection_is_needed_while_a_stage_is_to_be_deleted_through_it() {
     assert_eq!(memory.needing(&key), []);
     assert!(memory.seen(&deletes(managed(7)), depends()).need_changed);
     assert_eq!(memory.needing(&key), [id("mfa")]);
+    assert!(memory.is_needed(&key));
     let orphans = resource("mfa", "uid", managed(7));
     assert!(memory.seen(&orphans, depends()).need_changed);
     assert_eq!(memory.needing(&key), []);

@@ -33,108 +33,88 @@ mod unreadable;
 
 use std::{sync::Arc, time::Duration};
 
-use kube::ResourceExt;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use futures::{FutureExt, future::BoxFuture};
+use tokio::sync::oneshot;
 
-use self::subject::Subject;
+use self::subject::{Subject, is_deleted, is_suspended, leaves_its_stage};
 pub use self::{
     references::dependencies,
     unreadable::{refuse, unreadable},
 };
-use super::{context::Context, keys::Uid};
-use crate::{ops::traces, stages::StageKind};
+use super::{connection::Turn, context::Context};
+use crate::{
+    ops::traces,
+    stages::{ResourceId, StageKind},
+};
 
-/// Reconciles one resource. Returns when it is next due by itself, if at all: a resource in sync waits for its connection's
-/// lists, which tell what has changed.
-pub async fn reconcile<K: StageKind>(ctx: Arc<Context>, resource: Arc<K>) -> Option<Duration> {
-    ctx.shared.synced().await;
-    // Boxed, and only once it has its turn: who waits for a turn does not need the memory of who works.
-    match way(&ctx, resource) {
-        Way::None => {
-            traces::ends("Outdated", false);
-            None
-        }
-        Way::Wait(wait) => {
-            traces::ends("Waiting", false);
-            Some(wait)
-        }
-        Way::Suspend(subject) => {
-            let _turn = ctx.registry.turn_without_connection().await;
-            Box::pin(report::suspended(&ctx, *subject)).await
-        }
-        Way::Delete(subject) => {
-            let _turn = match subject.leaves_its_stage() {
-                true => ctx.registry.turn_without_connection().await,
-                false => turn(&ctx, &*subject.resource).await,
-            };
-            Box::pin(delete::delete(&ctx, *subject)).await
-        }
-        Way::Sync(resource, uid) => until_deleted(&ctx, resource, uid).await,
-    }
+/// How a reconcile has begun. It ends with when the object is next due by itself, if at all.
+pub enum Begun {
+    /// It has ended already.
+    Done(Option<Duration>),
+    /// It goes on.
+    Runs(BoxFuture<'static, Option<Duration>>),
 }
 
-/// What a reconcile is to do.
-enum Way<K> {
-    /// Nothing: the resource is outdated, or goes without us.
-    None,
-    /// Nothing before this time has passed.
-    Wait(Duration),
-    /// Say that it is suspended.
-    Suspend(Box<Subject<K>>),
-    /// Apply its deletion policy.
-    Delete(Box<Subject<K>>),
-    /// Bring authentik up to date.
-    Sync(Arc<K>, Uid),
-}
-
-fn way<K: StageKind>(ctx: &Context, resource: Arc<K>) -> Way<K> {
-    let Some(subject) = Subject::new(ctx, resource) else {
-        return Way::None;
+/// Begins to reconcile one resource, if it is its turn; `called` is the turn to which it was called. A resource in sync is
+/// not due again by itself: it waits for its connection's lists, which tell what has changed.
+pub fn reconcile<K: StageKind>(
+    ctx: Arc<Context>,
+    id: &ResourceId,
+    resource: &K,
+    called: Option<Turn>,
+) -> Begun {
+    // First of all, for thousands may have to wait.
+    let Some(turn) = turn(&ctx, id, resource, called) else {
+        traces::ends("Queued", false);
+        return Begun::Done(None);
+    };
+    let Some(subject) = Subject::new(&ctx, Arc::new(resource.clone())) else {
+        traces::ends("Outdated", false);
+        return Begun::Done(None);
     };
     if let Some(wait) = ctx.shared.memory.wait(&subject.uid, &subject.request()) {
-        return Way::Wait(wait);
+        traces::ends("Waiting", false);
+        return Begun::Done(Some(wait));
     }
-    match (subject.is_deleted(), subject.is_suspended()) {
-        (true, _) if !subject.has_finalizer() => Way::None,
-        (true, _) => Way::Delete(Box::new(subject)),
-        (false, true) => Way::Suspend(Box::new(subject)),
-        (false, false) => Way::Sync(subject.resource, subject.uid),
+    if subject.is_deleted() && !subject.has_finalizer() {
+        return Begun::Done(None);
     }
+    let run = async move {
+        let _turn = turn;
+        match (subject.is_deleted(), subject.is_suspended()) {
+            (true, _) => delete::delete(&ctx, subject).await,
+            (false, true) => report::suspended(&ctx, subject).await,
+            (false, false) => until_deleted(&ctx, subject).await,
+        }
+    };
+    Begun::Runs(run.boxed())
 }
 
-async fn turn<K: StageKind>(ctx: &Context, resource: &K) -> Option<OwnedSemaphorePermit> {
-    let namespace = resource.namespace().unwrap_or_default();
+fn turn<K: StageKind>(
+    ctx: &Context,
+    id: &ResourceId,
+    resource: &K,
+    called: Option<Turn>,
+) -> Option<Turn> {
+    if is_suspended(resource) || (is_deleted(resource) && leaves_its_stage(resource)) {
+        return ctx.registry.turn_without_connection(id, called);
+    }
     let reference = resource.common().connection_ref.as_ref();
-    ctx.registry.turn(&namespace, reference).await
+    ctx.registry.turn(id, reference, called)
 }
 
 /// Syncs the resource; its deletion ends whatever that waits for.
-async fn until_deleted<K: StageKind>(
-    ctx: &Arc<Context>,
-    resource: Arc<K>,
-    uid: Uid,
-) -> Option<Duration> {
-    let (tell, mut deleted) = oneshot::channel();
+async fn until_deleted<K: StageKind>(ctx: &Arc<Context>, subject: Subject<K>) -> Option<Duration> {
+    let (tell, deleted) = oneshot::channel();
     let memory = &ctx.shared.memory;
-    memory.with(&uid, |entry| entry.on_deletion = Some(tell));
+    memory.with(&subject.uid, |entry| entry.on_deletion = Some(tell));
     // Its deletion may have been seen just before that.
-    if memory.begin(&*resource).is_none() {
+    if memory.begin(&*subject.resource).is_none() {
         traces::ends("Outdated", false);
         return None;
     }
-    let _turn = tokio::select! {
-        biased;
-        _ = &mut deleted => return None,
-        turn = turn(ctx, &*resource) => turn,
-    };
-    // What is known of the resource may have become outdated during the wait.
-    let Some(subject) = Subject::new(ctx, resource) else {
-        traces::ends("Outdated", false);
-        return None;
-    };
     let writes = subject.writes.clone();
     let leaves = subject.leaves_its_stage();
-    let synced = Box::pin(sync::sync_and_report(ctx, subject));
     let cancelled = async {
         // Told or not: the resource may be gone, or be reconciled anew.
         if deleted.await.is_err() || (writes.has_begun() && !leaves) {
@@ -143,7 +123,7 @@ async fn until_deleted<K: StageKind>(
     };
     tokio::select! {
         biased;
-        next = synced => next,
+        next = sync::sync_and_report(ctx, subject) => next,
         () = cancelled => {
             traces::ends("Deleted", false);
             None

@@ -61,10 +61,11 @@ pub(super) fn server<K: StageKind>(
         Found::Server(server, handle) => {
             let uses = Some(handle.key.clone());
             let memory = &ctx.shared.memory;
-            let changed = memory.with(&subject.uid, |entry| {
-                std::mem::replace(&mut entry.uses, uses.clone()) != uses
+            let need_changed = memory.with(&subject.uid, |entry| {
+                let known = std::mem::replace(&mut entry.uses, uses.clone());
+                known != uses && entry.needs_connection()
             });
-            if changed == Some(true) {
+            if need_changed == Some(true) {
                 ctx.registry.poke(namespace, reference);
             }
             Ok(server)

@@ -37,6 +37,26 @@ impl Writes {
     }
 }
 
+/// Whether a resource is being deleted.
+pub fn is_deleted<K: StageKind>(resource: &K) -> bool {
+    resource.meta().deletion_timestamp.is_some()
+}
+
+/// Whether it is to be left alone.
+pub fn is_suspended<K: StageKind>(resource: &K) -> bool {
+    resource.common().suspend == Some(true)
+}
+
+fn observes<K: StageKind>(resource: &K) -> bool {
+    resource.common().management_policy == Some(ManagementPolicy::Observe)
+}
+
+/// Whether its deletion leaves the stage in authentik alone.
+pub fn leaves_its_stage<K: StageKind>(resource: &K) -> bool {
+    let policy = resource.common().deletion_policy.unwrap_or_default();
+    policy == DeletionPolicy::Orphan || is_suspended(resource) || observes(resource)
+}
+
 /// One resource, at the beginning of its reconcile.
 pub struct Subject<K> {
     /// The resource.
@@ -86,23 +106,22 @@ impl<K: StageKind> Subject<K> {
 
     /// Whether it is being deleted.
     pub fn is_deleted(&self) -> bool {
-        self.resource.meta().deletion_timestamp.is_some()
+        is_deleted(&*self.resource)
     }
 
     /// Whether it is to be left alone.
     pub fn is_suspended(&self) -> bool {
-        self.resource.common().suspend == Some(true)
+        is_suspended(&*self.resource)
     }
 
     /// Whether it never writes.
     pub fn observes(&self) -> bool {
-        self.resource.common().management_policy == Some(ManagementPolicy::Observe)
+        observes(&*self.resource)
     }
 
     /// Whether its deletion leaves the stage in authentik alone.
     pub fn leaves_its_stage(&self) -> bool {
-        let policy = self.resource.common().deletion_policy.unwrap_or_default();
-        policy == DeletionPolicy::Orphan || self.is_suspended() || self.observes()
+        leaves_its_stage(&*self.resource)
     }
 
     /// Whether its deletion waits for its policy.
