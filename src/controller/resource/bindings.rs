@@ -31,15 +31,19 @@ pub(super) async fn observe<K: StageKind>(
     record: &Record,
     sight: &Sight,
 ) -> Steps<Vec<Arc<Binding>>> {
-    let Some(live) = sight.live.as_ref().filter(|_| record.manages_bindings) else {
+    if !record.manages_bindings {
         return Ok(Vec::new());
-    };
+    }
     let list = &server.inventory.bindings;
+    // Also for a stage that is not there yet: what others add to it later is to be told from what it was created with.
     match list.state(None, subject.view.waits_since) {
         State::NotYet => return Err(Stop::NotYet),
         State::Refused(error) => return Err(error.into()),
         State::Read => {}
     }
+    let Some(live) = &sight.live else {
+        return Ok(Vec::new());
+    };
     // The list holds the bindings of stages that somebody stood for when it was read.
     let is_own = record
         .managed()
