@@ -42,6 +42,11 @@ impl Answer {
         }
     }
 
+    /// Whether its body needed a share of the budget.
+    pub fn is_large(&self) -> bool {
+        self.body.is_large()
+    }
+
     /// The body of a refusal, where it both claims to be JSON and is. 2026.5 sends `application/json`, older ones add a charset.
     ///
     /// Refusals are small, and their shape is anybody's guess.

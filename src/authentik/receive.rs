@@ -12,7 +12,7 @@ pub(super) const FREE: usize = 64 * 1024;
 
 /// A body that needs a share of the budget has to be complete this long after its first byte, waits for the share
 /// not counted: who sends slowly must not hold what others wait for.
-const PACE: Duration = Duration::from_secs(5);
+const PACE: Duration = Duration::from_secs(3);
 
 /// How much of a body is read.
 #[derive(Clone, Copy)]
@@ -32,6 +32,11 @@ pub(super) struct Received {
 }
 
 impl Received {
+    /// Whether it needed a share of the budget.
+    pub fn is_large(&self) -> bool {
+        self.share.is_some()
+    }
+
     /// A body that is there already.
     pub fn whole(bytes: Vec<u8>) -> Received {
         Received {
@@ -77,7 +82,7 @@ pub(super) async fn receive<B: AsRef<[u8]>, E>(
         }
         if body.share.is_none() && body.bytes.len() + chunk.len().min(fits) > FREE {
             let asked = Instant::now();
-            body.share = Some(purse.take(most.saturating_sub(FREE)).await);
+            body.share = Some(share(purse, most.saturating_sub(FREE), deadline).await?);
             deadline += asked.elapsed();
             pace = Some(begun + PACE + asked.elapsed());
         }
@@ -92,6 +97,18 @@ pub(super) async fn receive<B: AsRef<[u8]>, E>(
         share.shrink(needed);
     }
     Ok(body)
+}
+
+/// Waits for a share. A server whose last large answer was good has the request's time for it once more; who has yet to show
+/// that waits no longer than the request may take.
+async fn share<E>(purse: &Purse, bytes: usize, deadline: Instant) -> Result<Share, Broken<E>> {
+    let now = Instant::now();
+    let end = match purse.is_proven() {
+        true => deadline + deadline.saturating_duration_since(now),
+        false => deadline,
+    };
+    let share = timeout_at(end, purse.take(bytes)).await;
+    share.map_err(|_| Broken::TimedOut)
 }
 
 async fn next<B, E>(

@@ -94,6 +94,11 @@ impl Transport {
         })
     }
 
+    #[cfg(test)]
+    pub(super) fn purse(&self) -> &Purse {
+        &self.purse
+    }
+
     /// Sends nothing more. What has been sent is waited for as ever.
     pub fn close(&self) {
         self.slots.close();
@@ -124,7 +129,13 @@ impl Transport {
             elapsed_ms = elapsed.as_millis() as u64,
             "asked authentik"
         );
-        let result = answer.and_then(|answer| judge(request, &answer, &redactor, read));
+        let result = answer.and_then(|answer| {
+            let result = judge(request, &answer, &redactor, read);
+            if answer.is_large() {
+                self.purse.prove(result.is_ok());
+            }
+            result
+        });
         let error = result.as_ref().err();
         trace::ended(&span, status, error);
         self.observer.tell(&Observed {
@@ -208,7 +219,8 @@ impl Transport {
             },
         };
         let expected = response.content_length();
-        let body = receive(chunks(response), expected, bound, &self.purse, deadline).await?;
+        let body = receive(chunks(response), expected, bound, &self.purse, deadline).await;
+        let body = body.inspect_err(|_| self.purse.prove(false))?;
         Ok(Answer::new(status, &headers, body))
     }
 
