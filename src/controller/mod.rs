@@ -71,7 +71,7 @@ impl Controller {
             [] => vec![None],
             namespaces => namespaces.iter().cloned().map(Some).collect(),
         };
-        let mut kinds = Count(0);
+        let mut kinds = Kinds(0);
         for_each_kind(&mut kinds);
         // Each scope has one watch a stage kind, one of connections and, where they are watched, one of Secrets;
         // cluster connections and namespaces have one each.
@@ -102,7 +102,7 @@ impl Controller {
     #[must_use]
     pub fn metrics(&self) -> String {
         let shared = &self.ctx.shared;
-        shared.metrics.text(metrics::Count {
+        shared.metrics.text(metrics::Gauges {
             resources: shared.memory.reasons(),
             connections: self.ctx.registry.reasons(),
             queued: shared.queue.kinds(),
@@ -148,9 +148,9 @@ async fn start_work(ctx: Arc<Context>, stop: Stop) {
     ctx.shared.wake(&ctx.shared.memory.all());
 }
 
-struct Count(usize);
+struct Kinds(usize);
 
-impl ForEachKind for Count {
+impl ForEachKind for Kinds {
     fn kind<K: StageKind>(&mut self) {
         self.0 += 1;
     }

@@ -20,7 +20,7 @@ use crate::{
 type Version = (String, String);
 
 /// The newest version of a Secret that is known.
-struct Known {
+struct Newest {
     version: Version,
     /// Whether the watch has shown it; else it was read.
     shown: bool,
@@ -52,7 +52,7 @@ pub struct Secrets {
     watched: Watched,
     /// Namespaces (none: all) of which Kubernetes refuses the watch.
     refused: Mutex<HashSet<Option<String>>>,
-    known: Mutex<HashMap<(String, String), Known>>,
+    known: Mutex<HashMap<(String, String), Newest>>,
 }
 
 impl Secrets {
@@ -103,7 +103,7 @@ impl Secrets {
                 let version = new;
                 known.insert(
                     key,
-                    Known {
+                    Newest {
                         version,
                         shown: true,
                     },
@@ -126,7 +126,7 @@ impl Secrets {
         if known.is_none_or(|known| known.version != new && !is_older(&new, &known.version)) {
             all.insert(
                 key,
-                Known {
+                Newest {
                     version: new,
                     shown: false,
                 },

@@ -88,7 +88,7 @@ pub struct Asked<'a> {
 
 /// What the resources are like at one moment.
 #[derive(Debug, Default)]
-pub struct Count {
+pub struct Gauges {
     /// Kind and `Ready` reason of every resource, once each.
     pub resources: Vec<(&'static str, String)>,
     /// Name and `Ready` reason of every connection.
@@ -282,7 +282,7 @@ impl Metrics {
 
     /// All metrics as OpenMetrics text, with what is counted only when asked for.
     #[must_use]
-    pub fn text(&self, count: Count) -> String {
+    pub fn text(&self, count: Gauges) -> String {
         self.set(count);
         let registry = self.registry.lock();
         let mut text = String::new();
@@ -291,7 +291,7 @@ impl Metrics {
         text
     }
 
-    fn set(&self, count: Count) {
+    fn set(&self, count: Gauges) {
         self.leader.set(i64::from(count.leads));
         self.resources.clear();
         for (kind, reason) in count.resources {
@@ -347,13 +347,13 @@ mod tests {
             status: Some(200),
             elapsed: Duration::from_millis(110),
         });
-        let count = Count {
+        let count = Gauges {
             resources: vec![
                 ("DuoStage", "InSync".to_owned()),
                 ("DuoStage", "InSync".to_owned()),
             ],
             leads: true,
-            ..Count::default()
+            ..Gauges::default()
         };
         let text = metrics.text(count);
         for line in [
@@ -365,10 +365,10 @@ mod tests {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
         assert!(
-            !metrics.text(Count::default()).contains("resources{"),
+            !metrics.text(Gauges::default()).contains("resources{"),
             "what is gone is not shown"
         );
         metrics.forget_connection("login/default");
-        assert!(!metrics.text(Count::default()).contains("login/default"));
+        assert!(!metrics.text(Gauges::default()).contains("login/default"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use authentik_stage_operator::ops::metrics::{Asked, Count, Metrics};
+use authentik_stage_operator::ops::metrics::{Asked, Gauges, Metrics};
 use serde_json::Value;
 
 use crate::rendering::{everything, objects, only};
@@ -21,7 +21,7 @@ fn exposed() -> BTreeMap<String, Vec<String>> {
         status: Some(200),
         elapsed: Duration::ZERO,
     });
-    let text = metrics.text(Count {
+    let text = metrics.text(Gauges {
         resources: vec![(kind, "InSync".to_owned())],
         connections: vec![("default".to_owned(), "Connected".to_owned())],
         queued: vec![kind],

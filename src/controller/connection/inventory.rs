@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::{
-    list::{Changes, List, Listed, Rows, hash},
+    list::{Differences, List, Listed, Rows, hash},
     rows::{AnyStage, DeviceType, Flow},
 };
 use crate::{
@@ -164,9 +164,9 @@ pub struct Inventory {
 
 /// What was found different.
 #[derive(Debug, Default)]
-pub struct Found {
+pub struct Different {
     /// Stages of our kinds, UUID and name.
-    pub stages: Changes,
+    pub stages: Differences,
     /// Stages whose bindings are others.
     pub bound: Vec<Uuid>,
     /// Objects that specs refer to: where they are, and what they are known by.
@@ -224,19 +224,19 @@ impl Inventory {
     }
 
     /// What readings have found different since the last call.
-    pub fn take_changes(&self) -> Found {
+    pub fn take_differences(&self) -> Different {
         let kinds = self.kinds.lock();
-        let stages = kinds.values().flat_map(|(list, _)| list.take_changes());
-        let bound = self.bindings.take_changes().into_iter();
+        let stages = kinds.values().flat_map(|(list, _)| list.take_differences());
+        let bound = self.bindings.take_differences().into_iter();
         let references = [
-            (Collection::ALL_STAGES, self.stages.take_changes()),
-            (Collection::FLOWS, self.flows.take_changes()),
+            (Collection::ALL_STAGES, self.stages.take_differences()),
+            (Collection::FLOWS, self.flows.take_differences()),
             (
                 Collection::WEBAUTHN_DEVICE_TYPES,
-                self.device_types.take_changes(),
+                self.device_types.take_differences(),
             ),
         ];
-        Found {
+        Different {
             stages: stages.collect(),
             bound: bound.filter_map(|(_, stage)| stage.parse().ok()).collect(),
             references: references

@@ -57,8 +57,8 @@ struct Inner<T> {
     wanted: Option<Instant>,
     /// Own writes since the reading under way began: it may or may not show them.
     noted: Option<HashMap<Uuid, Option<Arc<T>>>>,
-    /// What was found different since the changes were last taken.
-    changes: Changes,
+    /// What was found different since the differences were last taken.
+    differences: Differences,
 }
 
 /// What one reading has shown.
@@ -77,7 +77,7 @@ pub fn hash(label: &str) -> u64 {
 }
 
 /// What readings found different: UUID and label of each row that came, went or changed.
-pub type Changes = Vec<(Uuid, String)>;
+pub type Differences = Vec<(Uuid, String)>;
 
 /// One list of one server.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl<T> Default for List<T> {
             refused: None,
             wanted: None,
             noted: None,
-            changes: Changes::new(),
+            differences: Differences::new(),
         }))
     }
 }
@@ -182,8 +182,8 @@ impl<T: Listed> List<T> {
     }
 
     /// What was found different since the last call.
-    pub fn take_changes(&self) -> Changes {
-        std::mem::take(&mut self.0.lock().changes)
+    pub fn take_differences(&self) -> Differences {
+        std::mem::take(&mut self.0.lock().differences)
     }
 
     /// How many rows the server has.
@@ -220,7 +220,7 @@ impl<T: Listed> List<T> {
         }
         let labels = [known.as_ref(), row.as_ref()].into_iter().flatten();
         let labels: Vec<_> = labels.map(|row| (uuid, row.label().to_owned())).collect();
-        inner.changes.extend(labels);
+        inner.differences.extend(labels);
         inner.set(uuid, row);
     }
 
@@ -247,7 +247,7 @@ impl<T: Listed> Inner<T> {
         let is_first = self.read_at.is_none();
         self.read_at = Some(began);
         self.total = listing.keys.len();
-        let mut changes = Changes::new();
+        let mut differences = Differences::new();
         let kept: HashSet<_> = listing.rows.iter().map(|row| row.uuid()).collect();
         for row in listing.rows {
             let uuid = row.uuid();
@@ -255,14 +255,14 @@ impl<T: Listed> Inner<T> {
             if noted.contains_key(&uuid) || known == Some(&row) {
                 continue;
             }
-            changes.push((uuid, row.label().to_owned()));
+            differences.push((uuid, row.label().to_owned()));
             // Under its old name and its new one, a renamed row concerns others.
-            changes.extend(known.map(|known| (uuid, known.label().to_owned())));
+            differences.extend(known.map(|known| (uuid, known.label().to_owned())));
             self.set(uuid, Some(row));
         }
         for uuid in &listing.unreadable {
             if !self.unreadable.contains(uuid) {
-                changes.push((*uuid, String::new()));
+                differences.push((*uuid, String::new()));
             }
         }
         self.unreadable = listing.unreadable;
@@ -274,11 +274,11 @@ impl<T: Listed> Inner<T> {
             .cloned()
             .partition(|row| !listing.complete && !listing.keys.contains(&row.uuid()));
         for row in gone {
-            changes.push((row.uuid(), row.label().to_owned()));
+            differences.push((row.uuid(), row.label().to_owned()));
             self.set(row.uuid(), None);
         }
         if !is_first {
-            self.changes.extend(changes);
+            self.differences.extend(differences);
         }
         doubtful
     }

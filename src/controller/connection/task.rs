@@ -337,13 +337,13 @@ impl Task {
             self.shared.changed(&Dependency::Connection(key.clone()));
         }
         if let Some(server) = &self.server {
-            self.tell_changes(server);
+            self.tell_differences(server);
         }
         self.shared.wake(&self.handle.take_waiting());
     }
 
-    fn tell_changes(&self, server: &Server) {
-        let found = server.inventory.take_changes();
+    fn tell_differences(&self, server: &Server) {
+        let found = server.inventory.take_differences();
         let memory = &self.shared.memory;
         for (uuid, name) in &found.stages {
             self.shared.due(&memory.concerned(*uuid, name));

@@ -24,14 +24,14 @@ pub struct Request {
 /// What has changed of a resource's dependencies since its last try began. A try that is under way may have looked before
 /// the change, so what it finds decides nothing.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub enum Changed {
+pub enum News {
     /// Something that it refers to.
     Dependency,
     /// A Secret, or its connection's token.
     Credentials,
 }
 
-impl Changed {
+impl News {
     /// Whether such a change ends this wait.
     fn ends(self, retry: Retry) -> bool {
         self == Self::Credentials || retry != Retry::Backoff
@@ -52,7 +52,7 @@ struct Wait {
 pub struct Backoff {
     // Most resources wait for nothing.
     wait: Option<Box<Wait>>,
-    changed: Option<Changed>,
+    changed: Option<News>,
 }
 
 impl Backoff {
@@ -103,7 +103,7 @@ impl Backoff {
     /// Something that the resource depends on has changed: it is due at once, unless authentik itself failed it and it is
     /// no credential. Then only time helps: a server that fails one request and answers the next would otherwise be
     /// asked again without end.
-    pub fn changed(&mut self, what: Changed) {
+    pub fn changed(&mut self, what: News) {
         self.changed = self.changed.max(Some(what));
         if let Some(wait) = &mut self.wait
             && what.ends(wait.retry)
@@ -138,7 +138,7 @@ mod tests {
     async fn only_a_person_or_time_ends_a_backoff() {
         let (mut backoff, request) = (Backoff::default(), Request::default());
         let delay = failed(&mut backoff, &request, Reason::AuthentikUnavailable);
-        backoff.changed(Changed::Dependency);
+        backoff.changed(News::Dependency);
         assert!(backoff.wait(&request).is_some());
         let edited = Request {
             generation: Some(2),
@@ -171,7 +171,7 @@ mod tests {
             let mut backoff = Backoff::default();
             assert_eq!(backoff.wait(&request), None);
             if changes {
-                backoff.changed(Changed::Dependency);
+                backoff.changed(News::Dependency);
             }
             failed(&mut backoff, &request, reason);
             assert_eq!(
@@ -187,7 +187,7 @@ mod tests {
         let (mut backoff, request) = (Backoff::default(), Request::default());
         failed(&mut backoff, &request, Reason::SecretNotFound);
         assert!(backoff.wait(&request).is_some());
-        backoff.changed(Changed::Dependency);
+        backoff.changed(News::Dependency);
         assert_eq!(backoff.wait(&request), None);
     }
 }

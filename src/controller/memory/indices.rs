@@ -15,13 +15,13 @@ use crate::{
 };
 
 /// Who is found by something: hardly ever more than one resource.
-type Found = Vec<(Uid, Arc<ResourceId>)>;
+type Holders = Vec<(Uid, Arc<ResourceId>)>;
 
 /// All indices.
 #[derive(Debug, Default)]
 pub struct Indices {
-    names: HashMap<String, Found>,
-    uuids: HashMap<Uuid, Found>,
+    names: HashMap<String, Holders>,
+    uuids: HashMap<Uuid, Holders>,
     dependents: HashMap<Arc<Dependency>, HashSet<Uid>>,
     dependencies: HashMap<Uid, Box<[Arc<Dependency>]>>,
 }
@@ -148,7 +148,7 @@ impl Indices {
     }
 }
 
-fn remove<Q, T>(index: &mut HashMap<T, Found>, key: &Q, uid: &Uid)
+fn remove<Q, T>(index: &mut HashMap<T, Holders>, key: &Q, uid: &Uid)
 where
     T: std::borrow::Borrow<Q> + Eq + Hash,
     Q: Eq + Hash + ?Sized,

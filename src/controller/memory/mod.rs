@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use self::{
-    backoff::{Changed, Request},
+    backoff::{News, Request},
     entry::{Creation, Standing, View, stage_name},
     inner::Concerned,
 };
@@ -142,18 +142,18 @@ impl Memory {
     /// Something that these resources depend on has changed. Returns them.
     pub fn changed(&self, dependency: &Dependency) -> Vec<ResourceId> {
         let what = match dependency {
-            Dependency::Secret(..) => Changed::Credentials,
-            _ => Changed::Dependency,
+            Dependency::Secret(..) => News::Credentials,
+            _ => News::Dependency,
         };
         self.changed_by(dependency, what)
     }
 
     /// What this connection leads to has changed, so that whatever was refused is due. Returns who uses it.
     pub fn reconnected(&self, key: &ConnectionKey) -> Vec<ResourceId> {
-        self.changed_by(&Dependency::Connection(key.clone()), Changed::Credentials)
+        self.changed_by(&Dependency::Connection(key.clone()), News::Credentials)
     }
 
-    fn changed_by(&self, dependency: &Dependency, what: Changed) -> Vec<ResourceId> {
+    fn changed_by(&self, dependency: &Dependency, what: News) -> Vec<ResourceId> {
         let mut inner = self.lock();
         let uids: Vec<_> = inner.indices.dependents(dependency).cloned().collect();
         let mut ids = Vec::with_capacity(uids.len());
@@ -172,7 +172,7 @@ impl Memory {
         for id in ids {
             let uid = inner.ids.get(id).cloned();
             if let Some(entry) = uid.and_then(|uid| inner.entries.get_mut(&uid)) {
-                entry.backoff.changed(Changed::Dependency);
+                entry.backoff.changed(News::Dependency);
             }
         }
     }

@@ -49,9 +49,13 @@ fn changed(n: u128, label: &str) -> (Uuid, String) {
 fn what_came_went_or_was_renamed_is_a_change_and_nothing_else() {
     let list = List::default();
     read(&list, &[row(1, "same"), row(2, "old"), row(3, "gone")]);
-    assert_eq!(list.take_changes(), [], "the first reading changes nothing");
+    assert_eq!(
+        list.take_differences(),
+        [],
+        "the first reading changes nothing"
+    );
     read(&list, &[row(1, "same"), row(2, "new"), row(4, "came")]);
-    let changes: BTreeSet<_> = list.take_changes().into_iter().collect();
+    let changes: BTreeSet<_> = list.take_differences().into_iter().collect();
     let expected = [
         changed(2, "new"),
         changed(2, "old"),
@@ -71,7 +75,7 @@ fn an_own_write_counts_more_than_the_list_that_was_read_meanwhile() {
     list.note(Uuid::from_u128(1), Some(row(1, "renamed")));
     list.note(Uuid::from_u128(2), None);
     list.ends(began, Ok(listing(&[row(1, "one"), row(2, "two")], true)));
-    assert_eq!(list.take_changes(), []);
+    assert_eq!(list.take_differences(), []);
     assert_eq!(list.get(Uuid::from_u128(1)), Some(row(1, "renamed")));
     assert_eq!(list.get(Uuid::from_u128(2)), None);
 }
