@@ -141,9 +141,12 @@ impl History<'_> {
             // It may match now, and be taken over.
             self.untouched.remove(uuid);
         } else if let Some(untouched) = self.untouched.get_mut(uuid) {
-            let bindings = untouched.stage["bindings"].take();
-            untouched.stage = changed;
-            untouched.stage["bindings"] = bindings;
+            // The answer has fields of the stage's kind that no list of all stages shows.
+            for (field, value) in untouched.stage.as_object_mut().into_iter().flatten() {
+                if field != "bindings" {
+                    value.clone_from(&changed[field.as_str()]);
+                }
+            }
         }
     }
 
