@@ -6,7 +6,7 @@
 //! - [`controller`]: the watches, a task for each connection, a memory for each resource, and the reconcile.
 //! - [`ops`]: logs, metrics, traces, health, leader election, rights.
 //! - [`plan`]: every decision, without effects: from what is wanted and what is there to the next step.
-//! - [`stages`]: one file a kind, with all that is particular to it, and the registry of kinds.
+//! - [`kinds`]: one file a kind, with all that is particular to it, and the registry of kinds.
 //! - [`api`]: the Kubernetes types that all kinds share: connections, references, policies, status.
 //! - [`authentik`]: the client of authentik's API. It knows nothing of Kubernetes.
 //!
@@ -27,6 +27,6 @@ pub mod api;
 pub mod authentik;
 pub mod cli;
 pub mod controller;
+pub mod kinds;
 pub mod ops;
 pub mod plan;
-pub mod stages;

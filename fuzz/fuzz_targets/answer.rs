@@ -9,7 +9,7 @@ use authentik_stage_operator::{
         fuzzing::{self, TOKEN},
     },
     plan::{Live, Row, bindings::Binding},
-    stages::{AuthenticatorValidateStage, DuoStage, StageKind},
+    kinds::{AuthenticatorValidateStage, DuoStage, Kind},
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -89,7 +89,7 @@ fuzz_target!(|answer: Answer| {
     }
 });
 
-fn of_kind<K: StageKind>(
+fn of_kind<K: Kind>(
     answer: &fuzzing::Answer<'_>,
     write: bool,
 ) -> Result<(), authentik_stage_operator::authentik::Error> {

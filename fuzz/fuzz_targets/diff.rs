@@ -7,7 +7,7 @@ use arbitrary::Arbitrary;
 use authentik_stage_operator::{
     authentik::{Remote, fuzzing},
     plan::{Desired, Live, Row, diff, matches, update_body},
-    stages::{ForEachKind, NAME, StageKind, for_each_kind},
+    kinds::{ForEachKind, Kind, for_each_kind},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -37,19 +37,31 @@ const KNOWN: [&str; 8] = [
     "6f9619ff-8b86-d011-b42d-00cf4fc964ff",
 ];
 
+/// The deepest nesting that is fed: a row with a value that is nested deeper than JSON is read can't be understood.
+const DEEPEST: usize = 64;
+
 impl From<Any> for Value {
     fn from(any: Any) -> Value {
-        match any {
+        any.within(DEEPEST)
+    }
+}
+
+impl Any {
+    fn within(self, depth: usize) -> Value {
+        let Some(depth) = depth.checked_sub(1) else {
+            return Value::Null;
+        };
+        match self {
             Any::Null => Value::Null,
             Any::Bool(truth) => truth.into(),
             Any::Whole(number) => number.into(),
             Any::Number(number) => number.into(),
             Any::Text(text) => text.into(),
             Any::Known(which) => KNOWN[usize::from(which) % KNOWN.len()].into(),
-            Any::List(items) => items.into_iter().map(Value::from).collect(),
+            Any::List(items) => items.into_iter().map(|item| item.within(depth)).collect(),
             Any::Object(fields) => fields
                 .into_iter()
-                .map(|(key, value)| (key, Value::from(value)))
+                .map(|(key, value)| (key, value.within(depth)))
                 .collect(),
         }
     }
@@ -66,10 +78,10 @@ struct Input {
 }
 
 impl ForEachKind for Input {
-    fn kind<K: StageKind>(&mut self) {
+    fn kind<K: Kind>(&mut self) {
         self.reads_any_spec::<K>();
         let mut live = self.live::<K>();
-        let fields = K::FIELDS.iter().filter(|field| !field.is_secret());
+        let fields = K::FIELDS.iter().map(|row| &row.field).filter(|field| field.is_readable());
         let wanted = fields.zip(&self.wanted);
         let desired = Desired {
             name: self.wanted_name.clone(),
@@ -84,7 +96,7 @@ impl ForEachKind for Input {
         let _ = (before.drift(&show), before.spec_fields());
         // authentik ignores fields that it does not know.
         for (field, value) in update_body::<K>(&before, &desired) {
-            if field == NAME.api {
+            if field == K::LABEL.api {
                 live.name = value.as_str().expect("a name is text").into();
             } else if let Some(found) = live.fields.get_mut(field) {
                 *found = value;
@@ -96,11 +108,11 @@ impl ForEachKind for Input {
 }
 
 impl Input {
-    fn live<K: StageKind>(&self) -> Live {
+    fn live<K: Kind>(&self) -> Live {
         let mut answer = json!({"pk": "6f9619ff-8b86-d011-b42d-00cf4fc964ff", "name": self.name, "from_the_future": []});
-        for (field, value) in K::FIELDS.iter().zip(&self.live) {
+        for (row, value) in K::FIELDS.iter().zip(&self.live) {
             if let Some(value) = value {
-                answer[field.api] = value.clone().into();
+                answer[row.field.api] = value.clone().into();
             }
         }
         let row = serde_json::from_value::<Row<K>>(answer);
@@ -110,11 +122,11 @@ impl Input {
     }
 
     /// A spec that can be read says what it wants, and is written as it was read.
-    fn reads_any_spec<K: StageKind>(&self) {
+    fn reads_any_spec<K: Kind>(&self) {
         let mut spec = json!({});
-        for (field, value) in K::FIELDS.iter().zip(&self.spec) {
+        for (row, value) in K::FIELDS.iter().zip(&self.spec) {
             if let Some(value) = value {
-                spec[field.spec] = value.clone().into();
+                spec[row.field.spec] = value.clone().into();
             }
         }
         if let Ok(spec) = serde_json::from_value::<K::Spec>(spec) {

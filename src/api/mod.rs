@@ -13,13 +13,13 @@ pub use connection::{
     ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus, DEFAULT_RESYNC,
     NamespacedSecretKey,
 };
-pub use policy::{AdoptionPolicy, DeletionPolicy, ManagementPolicy, StageCommon};
+pub use policy::{AdoptionPolicy, Common, DeletionPolicy, ManagementPolicy, StageCommon};
 pub use reference::{
-    ConnectionKind, ConnectionReference, DeviceTypeReference, FlowReference, ResourceReference,
-    SecretKey, SecretSource, StageReference,
+    ConnectionKind, ConnectionReference, DeviceTypeReference, FlowReference, MappingReference,
+    ResourceReference, SecretKey, SecretSource, StageReference,
 };
 pub use status::{
-    Change, DriftedField, SentSecret, StageIdentity, StageStatus, condition, set_condition,
+    Change, DriftedField, FlowStatus, Identity, SentSecret, Status, condition, set_condition,
     without_condition,
 };
 

@@ -1,4 +1,4 @@
-//! How a spec names things: a server, a stage, a flow, a device type, a key of a Secret.
+//! How a spec names things: a server, a stage, a flow, a device type, a mapping, a key of a Secret.
 
 use std::fmt;
 
@@ -68,7 +68,7 @@ pub struct ConnectionReference {
 /// A resource of this operator in the same namespace.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 pub struct ResourceReference {
-    /// The resource's kind, such as AuthenticatorValidateStage or DuoStage.
+    /// The resource's kind: one that stands for what is referred to, a stage or a flow.
     #[schemars(length(min = 1, max = 63))]
     pub kind: String,
     /// The resource's name.
@@ -108,7 +108,7 @@ impl fmt::Display for StageReference {
 
 /// A flow in authentik: exactly one of its fields is set.
 #[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
-#[x_kube(validation = exactly_one("a flow reference", &["slug", "uuid"]))]
+#[x_kube(validation = exactly_one("a flow reference", &["slug", "uuid", "resource"]))]
 pub struct FlowReference {
     /// The flow's slug, as in its URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,13 +120,17 @@ pub struct FlowReference {
     #[schemars(length(max = 36))]
     #[x_kube(validation = uuid_form("uuid"))]
     pub uuid: Option<String>,
+    /// A resource of this operator in the same namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<ResourceReference>,
 }
 
 impl fmt::Display for FlowReference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (&self.slug, &self.uuid) {
-            (Some(slug), _) => write!(f, "flow {slug:?}"),
-            (_, Some(uuid)) => write!(f, "flow with UUID {uuid}"),
+        match (&self.slug, &self.uuid, &self.resource) {
+            (Some(slug), ..) => write!(f, "flow {slug:?}"),
+            (_, Some(uuid), _) => write!(f, "flow with UUID {uuid}"),
+            (.., Some(resource)) => write!(f, "{} {}", resource.kind, resource.name),
             _ => f.write_str("empty flow reference"),
         }
     }
@@ -158,6 +162,32 @@ impl fmt::Display for DeviceTypeReference {
     }
 }
 
+/// A webhook mapping in authentik: exactly one of its fields is set.
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[x_kube(validation = exactly_one("a mapping", &["name", "uuid"]))]
+pub struct MappingReference {
+    /// The mapping's name in authentik.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 512))]
+    #[x_kube(validation = not_blank("name"), validation = no_control_characters("name"))]
+    pub name: Option<String>,
+    /// The mapping's UUID in authentik.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 36))]
+    #[x_kube(validation = uuid_form("uuid"))]
+    pub uuid: Option<String>,
+}
+
+impl fmt::Display for MappingReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.name, &self.uuid) {
+            (Some(name), _) => write!(f, "webhook mapping named {:?}", name.trim()),
+            (_, Some(uuid)) => write!(f, "webhook mapping with UUID {uuid}"),
+            _ => f.write_str("empty mapping reference"),
+        }
+    }
+}
+
 /// One key of a Secret in the resource's own namespace.
 #[derive(Clone, Debug, Default, Deserialize, Eq, Hash, KubeSchema, PartialEq, Serialize)]
 pub struct SecretKey {
@@ -170,7 +200,7 @@ pub struct SecretKey {
 }
 
 /// Where a secret value comes from.
-#[derive(Clone, Debug, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Eq, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SecretSource {
     /// A key of a Secret in the same namespace.

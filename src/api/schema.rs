@@ -40,7 +40,10 @@ where
 /// null is no value of an enum. The derived description of a kind tells how its type was made; that of its spec tells what it is for. Number
 /// formats that Kubernetes does not know (`uint32`) go, for it warns of them.
 #[must_use]
-pub fn polished(mut crd: CustomResourceDefinition, nullable: &[&str]) -> CustomResourceDefinition {
+pub fn polished(
+    mut crd: CustomResourceDefinition,
+    nullable: impl Fn(&str) -> bool,
+) -> CustomResourceDefinition {
     for version in &mut crd.spec.versions {
         if let Some(schema) = version
             .schema
@@ -48,7 +51,7 @@ pub fn polished(mut crd: CustomResourceDefinition, nullable: &[&str]) -> CustomR
             .and_then(|schema| schema.open_api_v3_schema.as_mut())
         {
             polish(schema);
-            polish_spec(schema, nullable);
+            polish_spec(schema, &nullable);
         }
     }
     crd
@@ -68,13 +71,13 @@ fn polish(schema: &mut JSONSchemaProps) {
     }
 }
 
-fn polish_spec(root: &mut JSONSchemaProps, nullable: &[&str]) {
+fn polish_spec(root: &mut JSONSchemaProps, nullable: impl Fn(&str) -> bool) {
     let properties = root.properties.as_mut();
     let Some(spec) = properties.and_then(|properties| properties.get_mut("spec")) else {
         return;
     };
     for (name, property) in spec.properties.iter_mut().flatten() {
-        property.nullable = nullable.contains(&name.as_str()).then_some(true);
+        property.nullable = nullable(name).then_some(true);
     }
     root.description = spec.description.clone();
 }

@@ -1,4 +1,4 @@
-//! The status of every stage kind, and the rules for conditions.
+//! The status of every kind, and the rules for conditions.
 
 use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{Condition, Time},
@@ -13,7 +13,7 @@ use super::BoundFlow;
 /// What the operator last saw and did.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct StageStatus {
+pub struct Status {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -22,7 +22,7 @@ pub struct StageStatus {
     pub conditions: Vec<Condition>,
     /// The stage in authentik that this resource stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stage: Option<StageIdentity>,
+    pub stage: Option<Identity>,
     /// Under `Observe`: what differs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<DriftedField>,
@@ -36,7 +36,7 @@ pub struct StageStatus {
 
 /// A stage in authentik.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
-pub struct StageIdentity {
+pub struct Identity {
     /// Its UUID.
     pub uuid: Uuid,
     /// Its name.
@@ -52,6 +52,84 @@ pub struct StageIdentity {
     /// Where in which flow it stands, sorted; present while `spec.flows` is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub bindings: Vec<BoundFlow>,
+}
+
+/// The status of a resource that stands for a flow: as [`Status`], but for how it tells which one.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(from = "FlowStatusForm", into = "FlowStatusForm")]
+#[schemars(with = "FlowStatusForm")]
+pub struct FlowStatus(pub Status);
+
+/// What the operator last saw and did.
+#[derive(Deserialize, JsonSchema, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct FlowStatusForm {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    observed_generation: Option<i64>,
+    /// `Ready`; and `Reconciling`, `Stalled` or `Suspended`, present only while true.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    conditions: Vec<Condition>,
+    /// The flow in authentik that this resource stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    flow: Option<FlowIdentity>,
+    /// Under `Observe`: what differs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    drift: Vec<DriftedField>,
+    /// When and why authentik was last written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_change: Option<Change>,
+}
+
+/// A flow in authentik.
+#[derive(Deserialize, JsonSchema, Serialize)]
+struct FlowIdentity {
+    /// Its UUID.
+    uuid: Uuid,
+    /// Its slug.
+    slug: String,
+    /// The URL of the server that holds it.
+    server: String,
+    /// True once this resource created the flow or took it over; absent while it only observes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    managed: bool,
+}
+
+impl From<FlowStatusForm> for FlowStatus {
+    fn from(form: FlowStatusForm) -> Self {
+        Self(Status {
+            observed_generation: form.observed_generation,
+            conditions: form.conditions,
+            stage: form.flow.map(|flow| Identity {
+                uuid: flow.uuid,
+                name: flow.slug,
+                server: flow.server,
+                managed: flow.managed,
+                flows: Vec::new(),
+                bindings: Vec::new(),
+            }),
+            drift: form.drift,
+            secrets: Vec::new(),
+            last_change: form.last_change,
+        })
+    }
+}
+
+impl From<FlowStatus> for FlowStatusForm {
+    fn from(FlowStatus(status): FlowStatus) -> Self {
+        Self {
+            observed_generation: status.observed_generation,
+            conditions: status.conditions,
+            flow: status.stage.map(|identity| FlowIdentity {
+                uuid: identity.uuid,
+                slug: identity.name,
+                server: identity.server,
+                managed: identity.managed,
+            }),
+            drift: status.drift,
+            last_change: status.last_change,
+        }
+    }
 }
 
 /// One difference between the spec and authentik.
@@ -97,7 +175,7 @@ pub struct Change {
     pub fields: Vec<String>,
 }
 
-impl StageStatus {
+impl Status {
     /// The condition of this type, if it is present.
     #[must_use]
     pub fn condition(&self, type_: &str) -> Option<&Condition> {

@@ -8,9 +8,10 @@ use uuid::Uuid;
 
 use super::{
     answer::Success,
-    collection::Collection,
+    collection::{Address, Collection},
     config::{Config, ConfigError},
     error::Error,
+    reading::{Keyed, Weigh},
     receive::FREE,
     shown::{Remote, Shown},
     transport::{Body, Request, Transport},
@@ -26,6 +27,31 @@ const MAX_OBJECT: usize = 1024 * 1024;
 
 /// Most bytes of a page of a list, and of what uses an object. A page of 100 stages with all their flows has well under one MiB.
 pub(super) const MAX_PAGE: usize = 4 * 1024 * 1024;
+
+/// Names one object: by its primary key, and by its label, with which its path may end.
+#[derive(Clone, Copy, Debug)]
+pub struct ObjectId<'a> {
+    /// Its primary key.
+    pub key: Uuid,
+    /// Its label, as it was last seen.
+    pub label: &'a str,
+}
+
+impl From<Uuid> for ObjectId<'_> {
+    /// An object whose path ends with its primary key.
+    fn from(key: Uuid) -> Self {
+        Self { key, label: "" }
+    }
+}
+
+impl ObjectId<'_> {
+    fn end_of_path(&self, collection: Collection) -> String {
+        match collection.address() {
+            Address::Key => self.key.to_string(),
+            Address::Label { .. } => self.label.to_owned(),
+        }
+    }
+}
 
 /// A connection to one authentik server. Clones share its pace, its limits and its connections.
 ///
@@ -77,17 +103,37 @@ impl Client {
         self.0.call(&request, read_version).await
     }
 
-    /// One object by its UUID, or a flow by its slug; `None` when there is none.
+    /// One object by its primary key; `None` when there is none. Where the path of an object ends with its label, it is asked
+    /// for by a filter of the list, for the label may have changed.
     ///
     /// # Errors
     /// Also where the object is there and is no `T`.
-    pub async fn get<T: DeserializeOwned>(
+    pub async fn get<T: DeserializeOwned + Weigh + Keyed>(
+        &self,
+        collection: Collection,
+        key: Uuid,
+    ) -> Result<Option<T>, Error> {
+        let Address::Label { key_filter } = collection.address() else {
+            return self.page_of(collection, &key.to_string()).await;
+        };
+        let text = key.to_string();
+        let keep = |row: T| (row.key() == key).then_some(row);
+        let filter = [(key_filter, text.as_str())];
+        let mut listing = self.list(collection, &filter, keep).await?;
+        if listing.unreadable.contains(&key) {
+            let what = Shown::fixed("an object that is not understood");
+            return Err(Error::NotAuthentik { what });
+        }
+        Ok(listing.rows.pop())
+    }
+
+    /// The page of one object, by the end of its path.
+    pub(super) async fn page_of<T: DeserializeOwned>(
         &self,
         collection: Collection,
         id: &str,
     ) -> Result<Option<T>, Error> {
-        // authentik's URLs match no such id, and answer as they do for a wrong path.
-        if id.is_empty() || id.contains(['/', '.']) {
+        if !is_end_of_path(id) {
             return Ok(None);
         }
         let request = self.object(Method::GET, collection, &[id]);
@@ -118,15 +164,19 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`] when the object is gone.
-    pub async fn update<T: DeserializeOwned>(
+    pub async fn update<'a, T: DeserializeOwned>(
         &self,
         collection: Collection,
-        pk: Uuid,
+        id: impl Into<ObjectId<'a>>,
         body: &Body,
     ) -> Result<T, Error> {
+        let id = id.into().end_of_path(collection);
+        if !is_end_of_path(&id) {
+            return Err(Error::NotFound);
+        }
         let request = Request {
             body: Some(body),
-            ..self.object(Method::PATCH, collection, &[&pk.to_string()])
+            ..self.object(Method::PATCH, collection, &[&id])
         };
         self.decoded(&request).await
     }
@@ -136,8 +186,16 @@ impl Client {
     /// # Errors
     /// [`Error::Unavailable`] also for another success than the 204 of authentik (measured on 2024.2 to 2026.5): something
     /// else has answered, such as a proxy, and the object may be there still.
-    pub async fn delete(&self, collection: Collection, pk: Uuid) -> Result<bool, Error> {
-        let request = self.object(Method::DELETE, collection, &[&pk.to_string()]);
+    pub async fn delete<'a>(
+        &self,
+        collection: Collection,
+        id: impl Into<ObjectId<'a>>,
+    ) -> Result<bool, Error> {
+        let id = id.into().end_of_path(collection);
+        if !is_end_of_path(&id) {
+            return Ok(false);
+        }
+        let request = self.object(Method::DELETE, collection, &[&id]);
         match self.0.call(&request, is_deleted).await {
             Ok(()) => Ok(true),
             Err(Error::NotFound) => Ok(false),
@@ -153,10 +211,18 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::NotFound`] when the object is gone, [`Error::TooMuch`] when more refers to it than is read.
-    pub async fn used_by(&self, collection: Collection, pk: Uuid) -> Result<Vec<UsedBy>, Error> {
+    pub async fn used_by<'a>(
+        &self,
+        collection: Collection,
+        id: impl Into<ObjectId<'a>>,
+    ) -> Result<Vec<UsedBy>, Error> {
+        let id = id.into().end_of_path(collection);
+        if !is_end_of_path(&id) {
+            return Err(Error::NotFound);
+        }
         let request = Request {
             most: MAX_PAGE,
-            ..self.object(Method::GET, collection, &[&pk.to_string(), "used_by"])
+            ..self.object(Method::GET, collection, &[&id, "used_by"])
         };
         self.0.call(&request, used_by::read).await
     }
@@ -193,6 +259,11 @@ impl Client {
             ..self.request(method, self.url(collection.path(), id), MAX_OBJECT)
         }
     }
+}
+
+/// Whether a path may end so. authentik's URLs match no other, and answer as they do for a wrong path.
+fn is_end_of_path(id: &str) -> bool {
+    !id.is_empty() && !id.contains(['/', '.'])
 }
 
 pub(super) fn read_version(success: &Success<'_>) -> Result<Version, Error> {

@@ -101,13 +101,13 @@ impl Error {
         )
     }
 
-    /// Whether the name is taken: `{"name": ["stage with this name already exists."]}`. Names are unique across all kinds of
-    /// stage (measured on 2024.2 to 2026.5).
-    pub fn says_name_taken(&self) -> bool {
+    /// Whether what this field is to hold is taken: `{"name": ["stage with this name already exists."]}`. Names are unique across
+    /// all kinds of stage, slugs across all flows (measured on 2024.2 to 2026.5).
+    pub fn says_taken(&self, field: &str) -> bool {
         let Error::Rejected { messages } = self else {
             return false;
         };
-        let texts = messages.get("name").into_iter().flatten();
+        let texts = messages.get(field).into_iter().flatten();
         texts
             .into_iter()
             .any(|text| text.as_str().contains("already exists"))

@@ -54,11 +54,11 @@ pub mod versions;
 
 pub use self::{
     budget::Budget,
-    client::Client,
-    collection::{Collection, model_permission},
+    client::{Client, ObjectId},
+    collection::{Collection, Definition, model_permission, permission},
     config::{Config, ConfigError, Gate, Observed, Observer, base_url},
     error::{DeniedKind, Error},
-    reading::{Listing, Weigh},
+    reading::{Keyed, Listing, Weigh},
     shown::{Remote, Shown},
     text::stripped,
     transport::Body,

@@ -31,6 +31,12 @@ pub trait Weigh {
     fn weight(&self) -> usize;
 }
 
+/// What is found by its primary key.
+pub trait Keyed {
+    /// The primary key.
+    fn key(&self) -> Uuid;
+}
+
 impl Weigh for Value {
     fn weight(&self) -> usize {
         let inner = match self {
@@ -231,7 +237,7 @@ fn too_many_rows(redactor: &Redactor) -> Error {
     }
 }
 
-/// The row's primary key, if it has one that can be read.
+/// The row's primary key, if it has one that can be read: a UUID or, as those of providers are, a number.
 fn key(collection: Collection, raw: &RawValue) -> Option<Uuid> {
     #[derive(Default, Deserialize)]
     #[serde(default)]
@@ -240,11 +246,16 @@ fn key(collection: Collection, raw: &RawValue) -> Option<Uuid> {
         pk: Option<&'a RawValue>,
         #[serde(borrow)]
         aaguid: Option<&'a RawValue>,
+        #[serde(borrow)]
+        brand_uuid: Option<&'a RawValue>,
     }
     let keys: Keys<'_> = serde_json::from_str(raw.get()).ok()?;
     let key = match collection.key() {
         "aaguid" => keys.aaguid,
+        "brand_uuid" => keys.brand_uuid,
         _ => keys.pk,
     };
-    serde_json::from_str(key?.get()).ok()
+    let key = key?.get();
+    let number = || key.parse().map(Uuid::from_u128).ok();
+    serde_json::from_str(key).ok().or_else(number)
 }

@@ -5,8 +5,6 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
 /// Rows to ask for in one page: the most that every release grants. From 2025.12 on larger numbers are cut to it without a word.
 pub(super) const PAGE_SIZE: u32 = 100;
 
@@ -71,33 +69,13 @@ impl fmt::Display for Since {
     }
 }
 
-/// When a stage's field, as the API names it, appeared; `None` for those that every supported release has.
-///
-/// An older server ignores the field and answers 200 (measured on 2024.2), so this explains what the answer has shown.
-pub fn field_since(field: &str) -> Option<Since> {
-    match field {
-        "webauthn_allowed_device_types" => Some(Since::Release(2024, 6)),
-        "webauthn_hints" => Some(Since::Release(2026, 5)),
-        "email_otp_throttling_factor"
-        | "sms_otp_throttling_factor"
-        | "totp_otp_throttling_factor"
-        | "static_otp_throttling_factor" => Some(Since::After(2026, 5)),
-        _ => None,
-    }
-}
-
-/// When a value in a list of a stage's field appeared; `None` for those that every supported release has. An older server answers 400.
-pub fn value_since(field: &str, value: &str) -> Option<Since> {
-    (field == "device_classes" && value == "email").then_some(Since::Release(2025, 2))
-}
-
-/// How a Duo stage's missing `friendly_name` is written: `""` from 2025.10 on, null before. Either kind of server refuses the other's.
-pub fn no_friendly_name(version: &Version) -> Value {
-    if version.at_least(2025, 10) {
-        Value::from("")
-    } else {
-        Value::Null
-    }
+/// A value that not every supported release knows.
+#[derive(Debug)]
+pub struct ValueSince {
+    /// The value.
+    pub value: &'static str,
+    /// Since when authentik knows it.
+    pub since: Since,
 }
 
 #[cfg(test)]
@@ -130,30 +108,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_version_knows() {
-        let known = |field, version| {
-            field_since(field).is_none_or(|since| since.may_be_known(&Version::parse(version)))
-        };
-        assert!(!known("webauthn_allowed_device_types", "2024.4.1"));
-        assert!(known("webauthn_allowed_device_types", "2024.6.0"));
-        assert!(!known("sms_otp_throttling_factor", "2026.5.0"));
-        assert!(known("sms_otp_throttling_factor", "2026.8.0"));
-        assert!(known("name", "2024.2.2"));
-        let email = value_since("device_classes", "email");
-        assert_eq!(email, Some(Since::Release(2025, 2)));
-        assert_eq!(value_since("device_classes", "totp"), None);
+    fn what_a_version_may_know() {
+        let known = |since: Since, version| since.may_be_known(&Version::parse(version));
+        assert!(!known(Since::Release(2024, 6), "2024.4.1"));
+        assert!(known(Since::Release(2024, 6), "2024.6.0"));
+        assert!(!known(Since::After(2026, 5), "2026.5.0"));
+        assert!(known(Since::After(2026, 5), "2026.8.0"));
         assert_eq!(
             Since::After(2026, 5).to_string(),
             "an authentik newer than 2026.5"
-        );
-    }
-
-    #[test]
-    fn no_friendly_name_is_written_as_the_server_takes_it() {
-        assert_eq!(no_friendly_name(&Version::parse("2025.8.4")), Value::Null);
-        assert_eq!(
-            no_friendly_name(&Version::parse("2025.10.0")),
-            Value::from("")
         );
     }
 }

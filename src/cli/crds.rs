@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use clap::Args;
 
-use crate::stages::crds;
+use crate::kinds::crds;
 
 /// Arguments of `crds`.
 #[derive(Args, Debug)]

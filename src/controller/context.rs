@@ -7,7 +7,7 @@ use super::{
     keys::Dependency,
     shared::Shared,
 };
-use crate::stages::ResourceId;
+use crate::kinds::ResourceId;
 
 /// What all reconciles share.
 pub struct Context {

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     api::{AuthentikConnection, ClusterAuthentikConnection},
-    stages::{ForEachKind, ResourceId, StageKind, for_each_kind},
+    kinds::{ForEachKind, Kind, ResourceId, for_each_kind},
 };
 
 type Task = BoxFuture<'static, ()>;
@@ -179,7 +179,7 @@ fn secret_changed(ctx: &Context, namespace: &str, name: &str) {
 }
 
 impl ForEachKind for Tasks {
-    fn kind<K: StageKind>(&mut self) {
+    fn kind<K: Kind>(&mut self) {
         let hooks = Hooks::<DeserializeGuard<K>> {
             kind: K::KIND,
             seen: |ctx, guard| match &guard.0 {
@@ -217,7 +217,7 @@ impl ForEachKind for Tasks {
 }
 
 /// Notes a resource, and lets those look again that wanted or had what it wanted or has.
-fn seen<K: StageKind>(ctx: &Context, resource: &K) {
+fn seen<K: Kind>(ctx: &Context, resource: &K) {
     let namespace = resource.namespace().unwrap_or_default();
     let depends = dependencies(resource, &namespace);
     let concerned = ctx.shared.memory.seen(resource, depends);
@@ -231,14 +231,14 @@ fn seen<K: StageKind>(ctx: &Context, resource: &K) {
     }
 }
 
-fn seen_unreadable<K: StageKind>(ctx: &Context, meta: &ObjectMeta) {
+fn seen_unreadable<K: Kind>(ctx: &Context, meta: &ObjectMeta) {
     let id = id::<K>(meta);
     let uid = meta.uid.clone().unwrap_or_default();
     let concerned = ctx.shared.memory.seen_unreadable(id, uid);
     ctx.shared.due(&concerned.rivals);
 }
 
-fn begin_stage<K: StageKind>(ctx: Arc<Context>, guard: Arc<DeserializeGuard<K>>) -> Begun {
+fn begin_stage<K: Kind>(ctx: Arc<Context>, guard: Arc<DeserializeGuard<K>>) -> Begun {
     let id = id::<K>(guard.meta());
     let called = ctx.registry.called(&id);
     if let Ok(resource) = &guard.0 {
@@ -257,7 +257,7 @@ fn begin_stage<K: StageKind>(ctx: Arc<Context>, guard: Arc<DeserializeGuard<K>>)
     Begun::Runs(says.boxed())
 }
 
-fn id<K: StageKind>(meta: &ObjectMeta) -> ResourceId {
+fn id<K: Kind>(meta: &ObjectMeta) -> ResourceId {
     ResourceId {
         kind: K::KIND,
         namespace: meta.namespace.clone().unwrap_or_default(),

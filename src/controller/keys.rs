@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc};
 use crate::{
     api::{ConnectionKind, ConnectionReference, DEFAULT_CONNECTION},
     authentik::Collection,
-    stages::ResourceId,
+    kinds::ResourceId,
 };
 
 /// A resource's `metadata.uid`: another one for a resource that was deleted and made anew.

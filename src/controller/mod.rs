@@ -38,8 +38,8 @@ use kube::Client;
 
 use self::{context::Context, hooks::Tasks, secrets::Watched, shared::Shared, watch::Stop};
 use crate::{
+    kinds::{ForEachKind, Kind, for_each_kind},
     ops::{leader::Leadership, metrics},
-    stages::{ForEachKind, StageKind, for_each_kind},
 };
 
 /// What the controller watches, and when it works.
@@ -151,7 +151,7 @@ async fn start_work(ctx: Arc<Context>, stop: Stop) {
 struct Kinds(usize);
 
 impl ForEachKind for Kinds {
-    fn kind<K: StageKind>(&mut self) {
+    fn kind<K: Kind>(&mut self) {
         self.0 += 1;
     }
 }

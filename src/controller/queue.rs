@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
 
-use crate::stages::ResourceId;
+use crate::kinds::ResourceId;
 
 /// Namespace and name of an object.
 pub type Key = (String, String);

@@ -25,8 +25,8 @@ use super::{
 use crate::{
     api::CONNECTION_FINALIZER,
     authentik::Budget,
+    kinds::ResourceId,
     ops::{leader::Leadership, metrics::Metrics},
-    stages::ResourceId,
 };
 
 /// What all parts share.

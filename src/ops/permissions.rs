@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use crate::{
     authentik::{Collection, model_permission},
-    stages::{ForEachKind, StageKind, for_each_kind},
+    kinds::{ForEachKind, Kind, for_each_kind},
 };
 
 /// A model permission and what it is for.
@@ -72,7 +72,7 @@ pub fn all() -> Vec<Permission> {
 struct Stages(Vec<Permission>);
 
 impl ForEachKind for Stages {
-    fn kind<K: StageKind>(&mut self) {
+    fn kind<K: Kind>(&mut self) {
         for (method, purpose) in [
             (Method::GET, "any use"),
             (Method::POST, "to create a stage"),

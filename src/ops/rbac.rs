@@ -4,7 +4,7 @@ use k8s_openapi::api::rbac::v1::PolicyRule;
 
 use crate::{
     api::{AuthentikConnection, ClusterAuthentikConnection, GROUP, MANAGER},
-    stages::{ForEachKind, StageKind, for_each_kind},
+    kinds::{ForEachKind, Kind, for_each_kind},
 };
 
 /// What is done with resources of our own kinds: `get` reads what can't be decoded, `patch` adds and removes the
@@ -58,7 +58,7 @@ pub fn all_rules_with_lease(watch_secrets: bool, lease: &str) -> Vec<PolicyRule>
 pub fn namespaced_rules() -> Vec<PolicyRule> {
     struct Stages(Vec<String>);
     impl ForEachKind for Stages {
-        fn kind<K: StageKind>(&mut self) {
+        fn kind<K: Kind>(&mut self) {
             self.0.push(K::plural(&()).into_owned());
         }
     }

@@ -7,7 +7,10 @@ use serde_json::{Map, Value, value::RawValue};
 use uuid::Uuid;
 
 use super::{compare, failure::Failure};
-use crate::{authentik::Weigh, stages::Compare};
+use crate::{
+    authentik::{Keyed, Weigh},
+    kinds::Compare,
+};
 
 /// Most bytes of JSON of a setting. A binding with a larger one can't be read.
 const MAX_SETTING: usize = 1024;
@@ -41,6 +44,12 @@ impl Weigh for Binding {
         let settings =
             settings.map(|(name, value)| size_of::<String>() + name.len() + value.weight());
         size_of::<Binding>() + self.stage.len() + settings.sum::<usize>()
+    }
+}
+
+impl Keyed for Binding {
+    fn key(&self) -> Uuid {
+        self.pk
     }
 }
 

@@ -2,7 +2,7 @@
 
 use k8s_openapi::jiff::Timestamp;
 
-use crate::stages::ResourceId;
+use crate::kinds::ResourceId;
 
 /// Whether another resource's stage is on the server of ours.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

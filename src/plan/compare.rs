@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{authentik::duration, stages::Compare};
+use crate::{authentik::duration, kinds::Compare};
 
 /// Whether `wanted` and `found` mean the same.
 #[must_use]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{failure::Failure, note::Note};
-use crate::api::{DriftedField, StageStatus, conditions, set_condition, without_condition};
+use crate::api::{DriftedField, Status, conditions, set_condition, without_condition};
 
 /// How a reconcile ended that did not fail.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,11 +15,7 @@ pub enum Outcome {
 }
 
 /// The status that this outcome makes of the one that the reconcile has worked on.
-pub fn conclude(
-    status: &mut StageStatus,
-    result: &Result<Outcome, Failure>,
-    generation: Option<i64>,
-) {
+pub fn conclude(status: &mut Status, result: &Result<Outcome, Failure>, generation: Option<i64>) {
     status.observed_generation = generation;
     status.drift = match result {
         Ok(Outcome::Drifted(drift)) => drift.clone(),
@@ -65,7 +61,7 @@ fn drifted(drift: &[DriftedField]) -> String {
 }
 
 /// The status of a resource that is suspended: `Ready` and what belongs to it stay as they were.
-pub fn suspended(status: &mut StageStatus, generation: Option<i64>) {
+pub fn suspended(status: &mut Status, generation: Option<i64>) {
     // Or whoever waits for this generation to be seen would wait for as long as it is suspended.
     status.observed_generation = generation;
     let list = &mut status.conditions;
@@ -100,7 +96,7 @@ pub enum Grace {
 /// whether it was warned of that already, `is_new` whether it has never been in sync.
 #[must_use]
 pub fn warning(
-    status: &StageStatus,
+    status: &Status,
     result: &Result<Outcome, Failure>,
     warned: bool,
     is_new: bool,
@@ -136,8 +132,8 @@ mod tests {
     use super::*;
     use crate::plan::failure::Reason;
 
-    fn concluded(result: &Result<Outcome, Failure>) -> StageStatus {
-        let mut status = StageStatus::default();
+    fn concluded(result: &Result<Outcome, Failure>) -> Status {
+        let mut status = Status::default();
         conclude(&mut status, result, Some(1));
         status
     }

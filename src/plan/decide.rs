@@ -15,19 +15,19 @@ use super::{
     live::Live,
 };
 use crate::{
-    api::{AdoptionPolicy, DriftedField, SentSecret, StageIdentity},
-    authentik::{Shown, Version, versions},
-    stages::{NAME, StageKind},
+    api::{AdoptionPolicy, DriftedField, Identity, SentSecret},
+    authentik::{Shown, Version},
+    kinds::Kind,
 };
 
-/// Another stage that holds the name in authentik.
+/// What else holds the label in authentik.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Holder {
-    /// A stage that the token may see: what authentik calls its kind, and its UUID.
-    Stage(Shown, Uuid),
-    /// A stage of this resource.
-    Of(crate::stages::ResourceId),
-    /// A stage that the token may not see.
+    /// An object that the token may see: what authentik calls its kind, and its UUID.
+    Object(Shown, Uuid),
+    /// The object of this resource.
+    Of(crate::kinds::ResourceId),
+    /// An object that the token may not see.
     Unseen,
 }
 
@@ -96,13 +96,15 @@ pub enum Step {
 
 /// The next step.
 #[must_use]
-pub fn decide<K: StageKind>(seen: &Situation<'_>) -> Step {
+pub fn decide<K: Kind>(seen: &Situation<'_>) -> Step {
     if seen.observes {
         return observe::<K>(seen);
     }
     let step = unopposed::<K>(seen);
     match verdict(&seen.own, seen.rivals) {
-        Verdict::Theirs(rival) => Step::End(Err(belongs_to(seen, &rival.claim, &rival.server))),
+        Verdict::Theirs(rival) => {
+            Step::End(Err(belongs_to::<K>(seen, &rival.claim, &rival.server)))
+        }
         Verdict::Unknown(rival) if is_at_stake(seen, &rival.claim, &step) => {
             Step::TellApart(rival.clone())
         }
@@ -119,9 +121,9 @@ fn is_at_stake(seen: &Situation<'_>, rival: &Claim, step: &Step) -> bool {
 }
 
 /// The next step where nobody else has a claim to the stage.
-fn unopposed<K: StageKind>(seen: &Situation<'_>) -> Step {
+fn unopposed<K: Kind>(seen: &Situation<'_>) -> Step {
     if let Some(holder) = seen.holder {
-        return Step::End(Err(held_by(seen, holder)));
+        return Step::End(Err(held_by::<K>(seen, holder)));
     }
     if !seen.has_finalizer {
         return Step::Finalize;
@@ -135,7 +137,7 @@ fn unopposed<K: StageKind>(seen: &Situation<'_>) -> Step {
     mend::<K>(seen, live)
 }
 
-fn difference<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Diff {
+fn difference<K: Kind>(seen: &Situation<'_>, live: &Live) -> Diff {
     let mut diff = diff::<K>(seen.desired, live, seen.sent);
     diff.pass_over(seen.ignored);
     diff
@@ -147,7 +149,7 @@ fn binding_writes(seen: &Situation<'_>) -> Vec<BindingWrite> {
 }
 
 /// Writes what differs of the stage, then of its bindings.
-fn mend<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Step {
+fn mend<K: Kind>(seen: &Situation<'_>, live: &Live) -> Step {
     let diff = difference::<K>(seen, live);
     let bindings = binding_writes(seen);
     let drifted = !diff.changes.is_empty() || !bindings.is_empty();
@@ -177,7 +179,7 @@ fn every_flow_is_found(seen: &Situation<'_>) -> Result<(), Failure> {
 }
 
 /// Takes over a stage that is there already, as far as the policy allows.
-fn adopt<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Step {
+fn adopt<K: Kind>(seen: &Situation<'_>, live: &Live) -> Step {
     if seen.lost.is_some_and(|lost| has_become::<K>(lost, live)) {
         return Step::Recognise;
     }
@@ -194,22 +196,26 @@ fn adopt<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Step {
             )
         }
         AdoptionPolicy::Never => {
-            "adoptionPolicy is Never; set it to IfMatch or Always, or choose another spec.name"
-                .to_owned()
+            format!(
+                "adoptionPolicy is Never; set it to IfMatch or Always, or choose another spec.{}",
+                K::LABEL.spec
+            )
         }
     };
     Step::End(Err(Failure::new(
         Reason::AdoptionRefused,
         format!(
-            "authentik already has a stage named {:?} ({}), and {why_not}",
-            seen.desired.name, live.uuid
+            "authentik already has a {} {} ({}), and {why_not}",
+            K::NOUN,
+            K::called(&seen.desired.name),
+            live.uuid
         ),
     )))
 }
 
 /// The fields for which `IfMatch` does not take a stage over, sorted. A stage may lack bindings, as one does that was
 /// created and not yet bound when the operator was killed, but nothing that is there may be wrong.
-fn mismatched<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Vec<&'static str> {
+fn mismatched<K: Kind>(seen: &Situation<'_>, live: &Live) -> Vec<&'static str> {
     let changes = diff::<K>(seen.desired, live, &[]).changes;
     let mut fields: Vec<_> = changes.iter().map(|change| change.field.spec).collect();
     debug_assert_eq!(fields.is_empty(), matches::<K>(seen.desired, live));
@@ -223,10 +229,10 @@ fn mismatched<K: StageKind>(seen: &Situation<'_>, live: &Live) -> Vec<&'static s
 }
 
 /// Under `Observe`: what differs, and no write.
-fn observe<K: StageKind>(seen: &Situation<'_>) -> Step {
+fn observe<K: Kind>(seen: &Situation<'_>) -> Step {
     let Some(live) = seen.live else {
         let drift = DriftedField {
-            field: NAME.spec.to_owned(),
+            field: K::LABEL.spec.to_owned(),
             wanted: Value::from(seen.desired.name.as_str()).to_string(),
             found: Value::Null.to_string(),
         };
@@ -304,7 +310,7 @@ fn unsupported(seen: &Situation<'_>, diff: &Diff) -> Result<(), Failure> {
     let mut fields: Vec<_> = diff
         .unsupported
         .iter()
-        .map(|field| match versions::field_since(field.api) {
+        .map(|field| match field.since {
             Some(since) if !since.may_be_known(version) => format!("{} needs {since}", field.spec),
             _ => format!("{} was not kept by the server", field.spec),
         })
@@ -319,8 +325,9 @@ fn unsupported(seen: &Situation<'_>, diff: &Diff) -> Result<(), Failure> {
     ))
 }
 
-fn belongs_to(seen: &Situation<'_>, claim: &Claim, server: &str) -> Failure {
-    let name = &seen.desired.name;
+fn belongs_to<K: Kind>(seen: &Situation<'_>, claim: &Claim, server: &str) -> Failure {
+    let (noun, label) = (K::NOUN, K::LABEL.spec);
+    let called = K::called(&seen.desired.name);
     let elsewhere = if server == seen.server {
         String::new()
     } else {
@@ -329,13 +336,14 @@ fn belongs_to(seen: &Situation<'_>, claim: &Claim, server: &str) -> Failure {
     Failure::new(
         Reason::NameConflict,
         format!(
-            "the stage named {name:?} on {} belongs to {}{elsewhere}; delete one of the two resources or give this one another spec.name",
+            "the {noun} {called} on {} belongs to {}{elsewhere}; delete one of the two resources or give this one another spec.{label}",
             seen.server, claim.id
         ),
     )
 }
 
-fn held_by(seen: &Situation<'_>, holder: &Holder) -> Failure {
+fn held_by<K: Kind>(seen: &Situation<'_>, holder: &Holder) -> Failure {
+    let (noun, label) = (K::NOUN, K::LABEL.spec);
     let name = &seen.desired.name;
     let holder = match holder {
         Holder::Of(id) => {
@@ -345,15 +353,15 @@ fn held_by(seen: &Situation<'_>, holder: &Holder) -> Failure {
                 manages: true,
                 is_restored: false,
             };
-            return belongs_to(seen, &claim, seen.server);
+            return belongs_to::<K>(seen, &claim, seen.server);
         }
-        Holder::Stage(kind, uuid) => format!("the {kind} {uuid}"),
-        Holder::Unseen => "a stage that the token may not see".to_owned(),
+        Holder::Object(kind, uuid) => format!("the {kind} {uuid}"),
+        Holder::Unseen => format!("a {noun} that the token may not see"),
     };
     Failure::new(
         Reason::NameConflict,
         format!(
-            "the name {name:?} is held by {holder} on {}; rename that stage in authentik or give this resource another spec.name",
+            "the {label} {name:?} is held by {holder} on {}; rename that {noun} in authentik or give this resource another spec.{label}",
             seen.server
         ),
     )
@@ -365,9 +373,9 @@ pub enum Fate {
     /// Nothing: the resource stands for no stage of its own.
     Nothing,
     /// The stage stays in authentik.
-    Leave(StageIdentity),
+    Leave(Identity),
     /// The stage is to be deleted in authentik.
-    Delete(StageIdentity),
+    Delete(Identity),
     /// No stage is on record, but a creation was not answered: it is to be looked for, and deleted.
     FindAndDelete,
 }
@@ -375,7 +383,7 @@ pub enum Fate {
 /// What becomes of the stage of a resource that is deleted. `leave` is whether its policies leave the stage alone,
 /// `managed` the stage that it created or took over, `has_lost` whether a creation was not answered.
 #[must_use]
-pub fn fate(leave: bool, managed: Option<&StageIdentity>, has_lost: bool) -> Fate {
+pub fn fate(leave: bool, managed: Option<&Identity>, has_lost: bool) -> Fate {
     match managed {
         Some(stage) if leave => Fate::Leave(stage.clone()),
         Some(stage) => Fate::Delete(stage.clone()),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::bindings::DesiredBindings;
-use crate::stages::{Field, Fields};
+use crate::kinds::{Field, Fields};
 
 /// Which state of which key of a Secret a value comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]

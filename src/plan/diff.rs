@@ -1,4 +1,4 @@
-//! How a live stage differs from what is wanted, and the bodies that mend it.
+//! How a live object differs from what is wanted, and the bodies that mend it.
 
 use serde_json::Value;
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use super::{
 use crate::{
     api::{DriftedField, SentSecret},
     authentik::Shown,
-    stages::{Field, Fields, NAME, StageKind},
+    kinds::{Field, Fields, Kind},
 };
 
 /// One field that differs.
@@ -25,10 +25,10 @@ pub struct Difference {
     pub found: Value,
 }
 
-/// How a live stage differs from what is wanted.
+/// How a live object differs from what is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Diff {
-    /// Readable fields that differ, the name among them.
+    /// Readable fields that differ, the label among them. Of secret ones, what is wanted and found are seals.
     pub changes: Vec<Difference>,
     /// Write-only fields that have to be sent.
     pub secrets: Vec<&'static Field>,
@@ -53,17 +53,26 @@ impl Diff {
     /// The difference as `status.drift` shows it, secrets redacted.
     #[must_use]
     pub fn drift(&self, show: &dyn Fn(&str) -> Shown) -> Vec<DriftedField> {
-        let changes = self.changes.iter().map(|change| DriftedField {
+        let open = self.changes.iter().filter(|change| !change.field.is_secret);
+        let open = open.map(|change| DriftedField {
             field: change.field.spec.to_owned(),
             wanted: change.wanted.to_string(),
             found: show(&change.found.to_string()).into_string(),
         });
-        let secrets = self.secrets.iter().map(|field| DriftedField {
+        let secrets = self.secret_fields().into_iter().map(|field| DriftedField {
             field: field.spec.to_owned(),
             wanted: "<secret>".to_owned(),
             found: "<secret>".to_owned(),
         });
-        changes.chain(secrets).collect()
+        open.chain(secrets).collect()
+    }
+
+    /// The secret fields that have to be sent.
+    #[must_use]
+    pub fn secret_fields(&self) -> Vec<&'static Field> {
+        let changes = self.changes.iter().map(|change| change.field);
+        let readable = changes.filter(|field| field.is_secret);
+        readable.chain(self.secrets.iter().copied()).collect()
     }
 }
 
@@ -77,21 +86,23 @@ pub fn sorted(fields: impl Iterator<Item = &'static Field>) -> Vec<String> {
 
 /// Compares what is wanted with what is there. `sent` says which Secrets were last sent to this stage.
 #[must_use]
-pub fn diff<K: StageKind>(desired: &Desired, live: &Live, sent: &[SentSecret]) -> Diff {
+pub fn diff<K: Kind>(desired: &Desired, live: &Live, sent: &[SentSecret]) -> Diff {
     let mut diff = Diff {
         unsupported: desired.unsupported.clone(),
         ..Diff::default()
     };
     if live.name != *desired.name.as_str() {
         diff.changes.push(Difference {
-            field: &NAME,
+            field: K::LABEL,
             wanted: Value::from(desired.name.as_str()),
             found: Value::from(live.name.raw()),
         });
     }
-    for field in K::FIELDS {
+    for field in K::FIELDS.iter().map(|row| &row.field) {
         if let Some(wanted) = desired.fields.get(field.api) {
             match live.fields.get(field.api) {
+                // Newer releases don't show every secret any more.
+                None if field.is_secret => {}
                 None => diff.unsupported.push(field),
                 Some(found) if !compare::equal(field.compare, wanted, found) => {
                     diff.changes.push(Difference {
@@ -103,7 +114,8 @@ pub fn diff<K: StageKind>(desired: &Desired, live: &Live, sent: &[SentSecret]) -
                 Some(_) => {}
             }
         }
-        if let Some(secret) = desired.secrets.get(field.api)
+        if !live.fields.contains_key(field.api)
+            && let Some(secret) = desired.secrets.get(field.api)
             && !was_sent(field, secret.as_ref(), sent)
         {
             diff.secrets.push(field);
@@ -130,36 +142,40 @@ pub fn sent_secret(field: &Field, secret: Option<&SecretVersion>) -> SentSecret 
     }
 }
 
-/// The body that creates the stage, without its secret fields.
+/// The body that creates the object, without its secret fields.
 #[must_use]
-pub fn create_body(desired: &Desired) -> Fields {
-    let mut body = desired.fields.clone();
-    body.insert(NAME.api, Value::from(desired.name.as_str()));
+pub fn create_body<K: Kind>(desired: &Desired) -> Fields {
+    let is_open = |field: &str| K::field(field).is_none_or(|field| !field.is_secret);
+    let fields = desired.fields.iter().filter(|(field, _)| is_open(field));
+    let mut body: Fields = fields
+        .map(|(field, value)| (*field, value.clone()))
+        .collect();
+    body.insert(K::LABEL.api, Value::from(desired.name.as_str()));
     body
 }
 
 /// The body that mends the difference: the changed fields and what authentik demands beside them, without
 /// the secret fields.
 #[must_use]
-pub fn update_body<K: StageKind>(diff: &Diff, desired: &Desired) -> Fields {
-    let changes = diff.changes.iter();
-    let mut body: Fields = changes
+pub fn update_body<K: Kind>(diff: &Diff, desired: &Desired) -> Fields {
+    let open = diff.changes.iter().filter(|change| !change.field.is_secret);
+    let mut body: Fields = open
         .map(|change| (change.field.api, change.wanted.clone()))
         .collect();
     K::complete(&mut body, &desired.fields);
     body
 }
 
-/// Whether `IfMatch` takes this stage over: every readable field that the spec sets is equal.
+/// Whether `IfMatch` takes this object over: every readable field that the spec sets is equal.
 #[must_use]
-pub fn matches<K: StageKind>(desired: &Desired, live: &Live) -> bool {
+pub fn matches<K: Kind>(desired: &Desired, live: &Live) -> bool {
     diff::<K>(desired, live, &[]).changes.is_empty()
 }
 
 /// Whether a stage that was created so is this one: nobody has changed it, but what it referred to may have been
 /// deleted since, and authentik then takes the reference out.
 #[must_use]
-pub fn has_become<K: StageKind>(desired: &Desired, live: &Live) -> bool {
+pub fn has_become<K: Kind>(desired: &Desired, live: &Live) -> bool {
     let changes = diff::<K>(desired, live, &[]).changes;
     changes
         .iter()
@@ -226,11 +242,11 @@ impl Diff {
     /// What the server is known to ignore after it has answered a write of this difference: what it ignored before
     /// of other fields, and what it did not keep of these.
     #[must_use]
-    pub fn ignored_by(&self, before: &[Ignored], live: &Live) -> Vec<Ignored> {
+    pub fn ignored_by<K: Kind>(&self, before: &[Ignored], live: &Live) -> Vec<Ignored> {
         let was_sent = |field: &str| self.changes.iter().any(|change| change.field.api == field);
         let before = before.iter().filter(|ignored| !was_sent(ignored.field));
         let now = self.changes.iter().filter_map(|change| {
-            let found = value_of(live, change.field)?;
+            let found = value_of::<K>(live, change.field)?;
             (!compare::equal(change.field.compare, &change.wanted, &found)).then(|| Ignored {
                 field: change.field.api,
                 wanted: change.wanted.clone(),
@@ -241,9 +257,9 @@ impl Diff {
     }
 }
 
-/// What a live stage holds of this field, the name included.
-fn value_of(live: &Live, field: &Field) -> Option<Value> {
-    if field.api == NAME.api {
+/// What a live object holds of this field, the label included.
+fn value_of<K: Kind>(live: &Live, field: &Field) -> Option<Value> {
+    if field == K::LABEL {
         return Some(Value::from(live.name.raw()));
     }
     live.fields.get(field.api).cloned()

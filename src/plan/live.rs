@@ -1,4 +1,4 @@
-//! A stage as authentik holds it.
+//! An object as authentik holds it.
 
 use std::{collections::BTreeSet, fmt, marker::PhantomData};
 
@@ -10,8 +10,8 @@ use serde_json::{Value, value::RawValue};
 use uuid::Uuid;
 
 use crate::{
-    authentik::{Remote, Weigh},
-    stages::{Field, Fields, NAME, StageKind},
+    authentik::{Keyed, Remote, Weigh},
+    kinds::{Field, Fields, Kind, seal_value},
 };
 
 /// Most bytes of JSON of a field's value. A row with a larger one can't be read.
@@ -23,14 +23,14 @@ const MAX_VALUES: usize = 4096;
 /// Most flows that are kept of a stage: the first in the order of their slugs.
 const MAX_FLOWS: usize = 256;
 
-/// A stage as authentik holds it: what diffing needs of it, and no more.
+/// An object as authentik holds it: what diffing needs of it, and no more. Of secrets it holds seals.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Live {
     /// Its UUID.
     pub uuid: Uuid,
-    /// Its name.
+    /// Its label: the name of a stage, the slug of a flow.
     pub name: Remote,
-    /// The flows it is bound to, sorted, each once.
+    /// The flows that it is bound to, if it is a stage: sorted, each once.
     pub flows: Vec<BoundTo>,
     /// The fields of its kind that the server knows. One that is missing is unknown to the server.
     pub fields: Fields,
@@ -55,7 +55,7 @@ impl Weigh for Live {
     }
 }
 
-/// A [`Live`] stage of this kind, as a list or a single answer shows it. Fields that the operator does not know are passed over.
+/// A [`Live`] object of this kind, as a list or a single answer shows it. Fields that the operator does not know are passed over.
 #[derive(Debug)]
 pub struct Row<K>(pub Live, PhantomData<K>);
 
@@ -65,7 +65,13 @@ impl<K> Weigh for Row<K> {
     }
 }
 
-impl<'de, K: StageKind> Deserialize<'de> for Row<K> {
+impl<K> Keyed for Row<K> {
+    fn key(&self) -> Uuid {
+        self.0.uuid
+    }
+}
+
+impl<'de, K: Kind> Deserialize<'de> for Row<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(RowVisitor(PhantomData))
     }
@@ -73,11 +79,11 @@ impl<'de, K: StageKind> Deserialize<'de> for Row<K> {
 
 struct RowVisitor<K>(PhantomData<K>);
 
-impl<'de, K: StageKind> Visitor<'de> for RowVisitor<K> {
+impl<'de, K: Kind> Visitor<'de> for RowVisitor<K> {
     type Value = Row<K>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a stage")
+        f.write_str("an object")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row<K>, A::Error> {
@@ -89,7 +95,12 @@ impl<'de, K: StageKind> Visitor<'de> for RowVisitor<K> {
                 Key::Name => name = Some(map.next_value()?),
                 Key::Flows => flows = map.next_value()?,
                 Key::Field(field, _) => {
-                    fields.insert(field.api, read(&map.next_value::<Box<RawValue>>()?)?);
+                    let value = read(&map.next_value::<Box<RawValue>>()?)?;
+                    let value = match field.is_secret {
+                        true => seal_value(&value),
+                        false => value,
+                    };
+                    fields.insert(field.api, value);
                 }
                 Key::Other => {
                     map.next_value::<IgnoredAny>()?;
@@ -97,8 +108,8 @@ impl<'de, K: StageKind> Visitor<'de> for RowVisitor<K> {
             }
         }
         let live = Live {
-            uuid: uuid.ok_or_else(|| de::Error::missing_field("pk"))?,
-            name: name.ok_or_else(|| de::Error::missing_field(NAME.api))?,
+            uuid: uuid.ok_or_else(|| de::Error::missing_field(K::COLLECTION.key()))?,
+            name: name.ok_or_else(|| de::Error::missing_field(K::LABEL.api))?,
             flows: flows.0.into_iter().collect(),
             fields,
         };
@@ -135,10 +146,10 @@ enum Key<K> {
     Other,
 }
 
-impl<'de, K: StageKind> Deserialize<'de> for Key<K> {
+impl<'de, K: Kind> Deserialize<'de> for Key<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Name<K>(PhantomData<K>);
-        impl<K: StageKind> Visitor<'_> for Name<K> {
+        impl<K: Kind> Visitor<'_> for Name<K> {
             type Value = Key<K>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -146,12 +157,11 @@ impl<'de, K: StageKind> Deserialize<'de> for Key<K> {
             }
 
             fn visit_str<E: de::Error>(self, name: &str) -> Result<Key<K>, E> {
-                let field = || K::FIELDS.iter().find(|field| field.api == name);
                 Ok(match name {
-                    "pk" => Key::Uuid,
                     "flow_set" => Key::Flows,
-                    name if name == NAME.api => Key::Name,
-                    _ => field().map_or(Key::Other, |field| Key::Field(field, PhantomData)),
+                    name if name == K::COLLECTION.key() => Key::Uuid,
+                    name if name == K::LABEL.api => Key::Name,
+                    _ => K::field(name).map_or(Key::Other, |field| Key::Field(field, PhantomData)),
                 })
             }
         }
@@ -194,7 +204,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::stages::AuthenticatorValidateStage;
+    use crate::kinds::AuthenticatorValidateStage;
 
     const PK: Uuid = Uuid::from_u128(7);
 

@@ -6,7 +6,7 @@ use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
 use super::{live::Live, note::Note};
 use crate::{
-    api::{BoundFlow, Change, SentSecret, StageIdentity, StageStatus},
+    api::{BoundFlow, Change, Identity, SentSecret, Status},
     authentik::{Remote, Shown},
 };
 
@@ -40,20 +40,22 @@ pub enum Fact {
     /// The stage was bound to flows, moved in them or taken out of them.
     Bound,
     /// The stage was deleted in authentik.
-    Deleted(StageIdentity),
+    Deleted(Identity),
     /// The stage was left in authentik when its resource was deleted.
-    Orphaned(StageIdentity),
+    Orphaned(Identity),
 }
 
 /// What is on record of a resource.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The status as it was when the reconcile began.
-    pub before: StageStatus,
+    pub before: Status,
     /// The status as it is to be.
-    pub status: StageStatus,
+    pub status: Status,
     /// The events to publish.
     pub notes: Vec<Note>,
+    /// What messages call what the resource stands for.
+    pub noun: &'static str,
     /// The URL of the server; empty until it is known.
     pub server: String,
     /// Whether the spec says in which flows the stage stands.
@@ -79,7 +81,7 @@ impl std::fmt::Debug for Show {
 impl Record {
     /// The stage that the resource created or took over on its server.
     #[must_use]
-    pub fn managed(&self) -> Option<&StageIdentity> {
+    pub fn managed(&self) -> Option<&Identity> {
         let stage = self.status.stage.as_ref();
         stage.filter(|stage| stage.managed && stage.server == self.server)
     }
@@ -117,10 +119,10 @@ impl Record {
         }
     }
 
-    fn tell(&mut self, reason: &'static str, what: &str, stage: &StageIdentity) {
+    fn tell(&mut self, reason: &'static str, what: &str, stage: &Identity) {
         let text = format!(
-            "{what} stage {:?} ({}) on {}",
-            stage.name, stage.uuid, stage.server
+            "{what} {} {:?} ({}) on {}",
+            self.noun, stage.name, stage.uuid, stage.server
         );
         self.notes.push(Note::normal(reason, text));
     }
@@ -133,8 +135,8 @@ impl Record {
         self.status.drift.clear();
         if old.managed {
             let text = format!(
-                "left stage {:?} ({}) on {}, for the resource now stands for one on {}",
-                old.name, old.uuid, old.server, self.server
+                "left {} {:?} ({}) on {}, for the resource now stands for one on {}",
+                self.noun, old.name, old.uuid, old.server, self.server
             );
             self.notes.push(Note::normal("Orphaned", text));
         }
@@ -167,7 +169,8 @@ impl Record {
 
     fn tell_of(&mut self, live: &Live, reason: &'static str, what: &str) {
         let text = format!(
-            "{what} stage {:?} ({}) on {}",
+            "{what} {} {:?} ({}) on {}",
+            self.noun,
             self.shown(&live.name),
             live.uuid,
             self.server
@@ -187,7 +190,7 @@ impl Record {
             Some(known) => (known.flows, known.bindings),
             None => (self.flows_of(live), Vec::new()),
         };
-        self.status.stage = Some(StageIdentity {
+        self.status.stage = Some(Identity {
             uuid: live.uuid,
             name: self.shown(&live.name),
             server: self.server.clone(),

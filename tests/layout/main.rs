@@ -16,11 +16,11 @@ use source::{Source, sources};
 /// The rooms of `src/`, and which others each of them uses.
 const ROOMS: [(&str, &[&str]); 8] = [
     ("main", &["cli"]),
-    ("cli", &["controller", "ops", "stages", "api"]),
-    ("controller", &["ops", "plan", "stages", "api", "authentik"]),
-    ("ops", &["stages", "api", "authentik"]),
-    ("plan", &["stages", "api", "authentik"]),
-    ("stages", &["api", "authentik"]),
+    ("cli", &["controller", "ops", "kinds", "api"]),
+    ("controller", &["ops", "plan", "kinds", "api", "authentik"]),
+    ("ops", &["kinds", "api", "authentik"]),
+    ("plan", &["kinds", "api", "authentik"]),
+    ("kinds", &["api", "authentik"]),
     ("api", &[]),
     ("authentik", &[]),
 ];

@@ -7,14 +7,13 @@
 use std::collections::HashMap;
 
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::{rows::AnyStage, server::Server};
+use super::{rows::AnyRow, server::Server};
 use crate::{
-    authentik::{Body, Error},
+    authentik::{Body, Collection, Error, Keyed},
+    kinds::{NAME, stage_to_tell_apart},
     plan::claims::SameServer,
-    stages::{AuthenticatorValidateStage, NAME, StageKind},
 };
 
 /// How many pairs of URLs are remembered. Past that they are forgotten, and found out anew.
@@ -92,8 +91,11 @@ impl Apart {
 
 /// Deletes what an operator has left that ended in the middle.
 async fn sweep(server: &Server) -> Result<(), Doubt> {
-    let keep = |stage: AnyStage| stage.name.raw().starts_with(PREFIX).then_some(stage.pk);
-    let collection = AuthenticatorValidateStage::COLLECTION;
+    let keep = |row: AnyRow| {
+        let stage = row.of(Collection::ALL_STAGES)?;
+        stage.label.raw().starts_with(PREFIX).then_some(stage.key)
+    };
+    let (collection, _) = stage_to_tell_apart(PREFIX);
     let filter = [("search", PREFIX)];
     let left = server.client.list(collection, &filter, keep).await?;
     for stage in left.rows {
@@ -109,7 +111,7 @@ async fn is_same(one: &Server, other: &Server) -> Result<bool, Doubt> {
     let is_same = match &second {
         // Both have one of this name at the same moment, if the first is there still.
         Ok(_) => still_there(one, first).await,
-        Err(error) if error.says_name_taken() => Ok(true),
+        Err(error) if error.says_taken(NAME.api) => Ok(true),
         Err(error) => Err(error.clone().into()),
     };
     delete(one, first).await;
@@ -121,8 +123,8 @@ async fn is_same(one: &Server, other: &Server) -> Result<bool, Doubt> {
 
 /// Returns whether the two are one server, given that both took the name.
 async fn still_there(one: &Server, first: Uuid) -> Result<bool, Doubt> {
-    let (collection, id) = (AuthenticatorValidateStage::COLLECTION, first.to_string());
-    match one.client.get::<AnyStage>(collection, &id).await? {
+    let (collection, _) = stage_to_tell_apart(PREFIX);
+    match one.client.get::<AnyRow>(collection, first).await? {
         Some(_) => Ok(false),
         None => Err(Doubt::Because(
             "a stage that was made to find it out was deleted meanwhile".to_owned(),
@@ -132,21 +134,17 @@ async fn still_there(one: &Server, first: Uuid) -> Result<bool, Doubt> {
 
 /// A stage in no flow, which nobody meets.
 async fn create(server: &Server, name: &str) -> Result<Uuid, Error> {
-    let fields = Map::from_iter([
-        (NAME.api.to_owned(), Value::from(name)),
-        ("not_configured_action".to_owned(), Value::from("deny")),
-    ]);
+    let (collection, fields) = stage_to_tell_apart(name);
     let body = Body {
         fields,
         secrets: Vec::new(),
     };
-    let collection = AuthenticatorValidateStage::COLLECTION;
-    let stage: AnyStage = server.client.create(collection, &body).await?;
-    Ok(stage.pk)
+    let stage: AnyRow = server.client.create(collection, &body).await?;
+    Ok(stage.key())
 }
 
 async fn delete(server: &Server, stage: Uuid) {
-    let collection = AuthenticatorValidateStage::COLLECTION;
+    let (collection, _) = stage_to_tell_apart(PREFIX);
     if let Err(error) = server.client.delete(collection, stage).await {
         tracing::warn!(server = server.url, %stage, %error, "a stage that was made to tell servers apart is left; delete it by hand");
     }

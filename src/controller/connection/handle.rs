@@ -10,7 +10,7 @@ use super::{
     server::Server,
     turns::{Calls, Turns},
 };
-use crate::{controller::keys::ConnectionKey, plan::failure::Failure, stages::ResourceId};
+use crate::{controller::keys::ConnectionKey, kinds::ResourceId, plan::failure::Failure};
 
 /// How many reconciles of one connection run beside those that its own limit lets ask authentik: they write to Kubernetes
 /// meanwhile. After a start most find everything in step, and then the next one's way here takes longer than they do.

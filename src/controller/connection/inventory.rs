@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use super::{
     list::{Differences, List, Listed, Rows, hash},
-    rows::{AnyStage, DeviceType, Flow},
+    rows::{AnyRow, Referred},
 };
 use crate::{
-    authentik::{Client, Collection, DeniedKind, Error, Weigh},
+    authentik::{Client, Collection, DeniedKind, Error, Keyed, Weigh},
     controller::memory::Memory,
+    kinds::Kind,
     plan::{Live, Row, bindings::Binding},
-    stages::StageKind,
 };
 
 /// The most rows that a moving reading left in doubt and that are asked for one by one. The others stay as they are until
@@ -31,135 +31,105 @@ type Getting<'a, T> = BoxFuture<'a, Result<Option<T>, Error>>;
 
 /// How a list is read, and how one of its rows is.
 #[derive(Debug)]
-pub struct Source<T> {
-    read: for<'a> fn(&'a List<T>, &'a Client, &'a Memory) -> Reading<'a, T>,
-    get: for<'a> fn(&'a Client, Uuid) -> Getting<'a, T>,
-}
-
-/// Reads a list, and keeps what somebody has to do with.
-fn read<'a, R, T>(
-    list: &'a List<T>,
-    client: &'a Client,
-    memory: &'a Memory,
+struct Source<T> {
     collection: Collection,
-    row: fn(R) -> T,
-) -> Reading<'a, T>
-where
-    R: DeserializeOwned + Weigh + Send + 'a,
-    T: Listed,
-{
-    Box::pin(async move {
-        let left_out = Mutex::new(HashSet::new());
-        let keep = |decoded: R| {
-            let row = row(decoded);
-            let is_kept = row.concerns_somebody(memory);
-            if !is_kept {
-                left_out.lock().insert(hash(row.label()));
-            }
-            is_kept.then(|| list.kept(row))
-        };
-        let listing = client.list(collection, &[], keep).await?;
-        Ok(Rows {
-            listing,
-            left_out: left_out.into_inner(),
-        })
-    })
+    read: for<'a> fn(Collection, &'a List<T>, &'a Client, &'a Memory) -> Reading<'a, T>,
+    get: for<'a> fn(Collection, &'a Client, Uuid) -> Getting<'a, T>,
 }
 
-fn get<'a, R, T>(
-    client: &'a Client,
-    collection: Collection,
-    uuid: Uuid,
-    row: fn(R) -> T,
-) -> Getting<'a, T>
-where
-    R: DeserializeOwned + Send + 'a,
-    T: 'a,
-{
-    Box::pin(async move {
-        let found: Option<R> = client.get(collection, &uuid.to_string()).await?;
-        Ok(found.map(row))
-    })
-}
-
-/// A flow's page is found by its slug, so its UUID is a filter.
-fn get_flow(client: &Client, uuid: Uuid) -> Getting<'_, Flow> {
-    Box::pin(async move {
-        let filter = uuid.to_string();
-        let filter = [("flow_uuid", filter.as_str())];
-        let keep = |flow: Flow| (flow.pk == uuid).then_some(flow);
-        Ok(client
-            .list(Collection::FLOWS, &filter, keep)
-            .await?
-            .rows
-            .pop())
-    })
-}
-
-fn kind<K: StageKind>() -> Source<Live> {
-    Source {
-        read: |list, client, memory| read(list, client, memory, K::COLLECTION, |row: Row<K>| row.0),
-        get: |client, uuid| get(client, K::COLLECTION, uuid, |row: Row<K>| row.0),
+impl<T: Listed> Source<T> {
+    /// The source of rows that are decoded as `R`.
+    fn of<R: FromRow<T>>(collection: Collection) -> Self {
+        Self {
+            collection,
+            read: |collection, list, client, memory| {
+                Box::pin(read::<R, T>(collection, list, client, memory))
+            },
+            get: |collection, client, uuid| Box::pin(get::<R, T>(collection, client, uuid)),
+        }
     }
 }
 
-const STAGES: Source<AnyStage> = Source {
-    read: |list, client, memory| {
-        read(
-            list,
-            client,
-            memory,
-            Collection::ALL_STAGES,
-            |row: AnyStage| row,
-        )
-    },
-    get: |client, uuid| get(client, Collection::ALL_STAGES, uuid, |row: AnyStage| row),
-};
+/// What a row is decoded as, before it becomes what a list holds.
+trait FromRow<T>: DeserializeOwned + Weigh + Keyed + Send + 'static {
+    /// What a list of this collection holds of it.
+    fn listed(self, collection: Collection) -> Option<T>;
+}
 
-const FLOWS: Source<Flow> = Source {
-    read: |list, client, memory| read(list, client, memory, Collection::FLOWS, |row: Flow| row),
-    get: get_flow,
-};
+impl<K: Kind> FromRow<Live> for Row<K> {
+    fn listed(self, _: Collection) -> Option<Live> {
+        Some(self.0)
+    }
+}
 
-const DEVICE_TYPES: Source<DeviceType> = Source {
-    read: |list, client, memory| {
-        let collection = Collection::WEBAUTHN_DEVICE_TYPES;
-        read(list, client, memory, collection, |row: DeviceType| row)
-    },
-    get: |client, uuid| {
-        let collection = Collection::WEBAUTHN_DEVICE_TYPES;
-        get(client, collection, uuid, |row: DeviceType| row)
-    },
-};
+impl FromRow<Referred> for AnyRow {
+    fn listed(self, collection: Collection) -> Option<Referred> {
+        self.of(collection)
+    }
+}
 
-const BINDINGS: Source<Binding> = Source {
-    read: |list, client, memory| {
-        read(
-            list,
-            client,
-            memory,
-            Collection::BINDINGS,
-            |row: Binding| row,
-        )
-    },
-    get: |client, uuid| get(client, Collection::BINDINGS, uuid, |row: Binding| row),
-};
+impl FromRow<Binding> for Binding {
+    fn listed(self, _: Collection) -> Option<Binding> {
+        Some(self)
+    }
+}
 
-/// The list of one kind's stages, and how it is read.
-type Kind = (Arc<List<Live>>, Arc<Source<Live>>);
+/// Reads a list, and keeps what somebody has to do with.
+async fn read<R: FromRow<T>, T: Listed>(
+    collection: Collection,
+    list: &List<T>,
+    client: &Client,
+    memory: &Memory,
+) -> Result<Rows<T>, Error> {
+    let left_out = Mutex::new(HashSet::new());
+    let keep = |decoded: R| {
+        let row = decoded.listed(collection)?;
+        let is_kept = row.concerns_somebody(memory);
+        if !is_kept {
+            left_out.lock().insert(hash(row.label()));
+        }
+        is_kept.then(|| list.kept(row))
+    };
+    let listing = client.list(collection, &[], keep).await?;
+    Ok(Rows {
+        listing,
+        left_out: left_out.into_inner(),
+    })
+}
+
+async fn get<R: FromRow<T>, T: Listed>(
+    collection: Collection,
+    client: &Client,
+    uuid: Uuid,
+) -> Result<Option<T>, Error> {
+    let found: Option<R> = client.get(collection, uuid).await?;
+    Ok(found.and_then(|row| row.listed(collection)))
+}
+
+/// A list, and how it is read.
+type Readable<T> = (Arc<List<T>>, Arc<Source<T>>);
 
 /// All lists of one server.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Inventory {
-    kinds: Mutex<BTreeMap<&'static str, Kind>>,
-    /// Stages of every kind that specs refer to.
-    pub stages: List<AnyStage>,
-    /// Flows that specs refer to.
-    pub flows: List<Flow>,
-    /// WebAuthn device types that specs refer to.
-    pub device_types: List<DeviceType>,
+    /// Of each kind, the objects that its resources stand for.
+    kinds: Mutex<BTreeMap<&'static str, Readable<Live>>>,
+    /// By their paths, the objects that specs refer to.
+    referred: Mutex<BTreeMap<&'static str, Readable<Referred>>>,
     /// Where managed stages stand in flows.
     pub bindings: List<Binding>,
+    binding_source: Source<Binding>,
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Self {
+            kinds: Mutex::default(),
+            referred: Mutex::default(),
+            bindings: List::default(),
+            binding_source: Source::of::<Binding>(Collection::BINDINGS),
+        }
+    }
 }
 
 /// What was found different.
@@ -174,14 +144,27 @@ pub struct Different {
 }
 
 impl Inventory {
-    /// The list of this kind's stages.
-    pub fn kind<K: StageKind>(&self) -> Arc<List<Live>> {
+    /// The list of this kind's objects.
+    pub fn kind<K: Kind>(&self) -> Arc<List<Live>> {
         let mut kinds = self.kinds.lock();
-        let list = || (Arc::default(), Arc::new(kind::<K>()));
+        let list = || {
+            (
+                Arc::default(),
+                Arc::new(Source::of::<Row<K>>(K::COLLECTION)),
+            )
+        };
         kinds.entry(K::KIND).or_insert_with(list).0.clone()
     }
 
-    /// Whether the list of this kind's stages has been read and holds no such stage.
+    /// The list of the objects of a collection that specs refer to.
+    pub fn referred(&self, collection: Collection) -> Arc<List<Referred>> {
+        let mut referred = self.referred.lock();
+        let list = || (Arc::default(), Arc::new(Source::of::<AnyRow>(collection)));
+        let known = referred.entry(collection.path()).or_insert_with(list);
+        known.0.clone()
+    }
+
+    /// Whether the list of this kind's objects has been read and holds no such object.
     pub fn lacks(&self, kind: &str, uuid: Uuid) -> bool {
         let kinds = self.kinds.lock();
         kinds
@@ -193,13 +176,9 @@ impl Inventory {
     pub fn age(&self) -> Option<Duration> {
         let kinds = self.kinds.lock();
         let kinds = kinds.values().filter_map(|(list, _)| list.read_at());
-        let others = [
-            self.stages.read_at(),
-            self.flows.read_at(),
-            self.device_types.read_at(),
-            self.bindings.read_at(),
-        ];
-        let oldest = kinds.chain(others.into_iter().flatten()).min();
+        let referred = self.referred.lock();
+        let referred = referred.values().filter_map(|(list, _)| list.read_at());
+        let oldest = kinds.chain(referred).chain(self.bindings.read_at()).min();
         oldest.map(|read_at| read_at.elapsed())
     }
 
@@ -209,6 +188,7 @@ impl Inventory {
     /// The first that concerns the whole server.
     pub async fn refresh(&self, all: bool, client: &Client, memory: &Memory) -> Result<(), Error> {
         let kinds: Vec<_> = self.kinds.lock().values().cloned().collect();
+        let referred: Vec<_> = self.referred.lock().values().cloned().collect();
         let reader = Reader {
             all,
             client,
@@ -217,10 +197,10 @@ impl Inventory {
         for (list, source) in &kinds {
             reader.read(list, source).await?;
         }
-        reader.read(&self.stages, &STAGES).await?;
-        reader.read(&self.flows, &FLOWS).await?;
-        reader.read(&self.device_types, &DEVICE_TYPES).await?;
-        reader.read(&self.bindings, &BINDINGS).await
+        for (list, source) in &referred {
+            reader.read(list, source).await?;
+        }
+        reader.read(&self.bindings, &self.binding_source).await
     }
 
     /// What readings have found different since the last call.
@@ -228,25 +208,15 @@ impl Inventory {
         let kinds = self.kinds.lock();
         let stages = kinds.values().flat_map(|(list, _)| list.take_differences());
         let bound = self.bindings.take_differences().into_iter();
-        let references = [
-            (Collection::ALL_STAGES, self.stages.take_differences()),
-            (Collection::FLOWS, self.flows.take_differences()),
-            (
-                Collection::WEBAUTHN_DEVICE_TYPES,
-                self.device_types.take_differences(),
-            ),
-        ];
+        let referred = self.referred.lock();
+        let references = referred.values().flat_map(|(list, source)| {
+            let differences = list.take_differences().into_iter();
+            differences.map(|(uuid, label)| (source.collection, uuid, label))
+        });
         Different {
             stages: stages.collect(),
             bound: bound.filter_map(|(_, stage)| stage.parse().ok()).collect(),
-            references: references
-                .into_iter()
-                .flat_map(|(collection, changes)| {
-                    changes
-                        .into_iter()
-                        .map(move |(uuid, label)| (collection, uuid, label))
-                })
-                .collect(),
+            references: references.collect(),
         }
     }
 }
@@ -264,7 +234,7 @@ impl Reader<'_> {
             return Ok(());
         }
         let began = list.begins();
-        let read = (source.read)(list, self.client, self.memory).await;
+        let read = (source.read)(source.collection, list, self.client, self.memory).await;
         if let Err(error) = &read
             && concerns_the_server(error)
         {
@@ -274,7 +244,7 @@ impl Reader<'_> {
         let doubtful = list.ends(began, read);
         for row in doubtful.iter().take(MOST_DOUBTS) {
             let uuid = row.uuid();
-            match (source.get)(self.client, uuid).await {
+            match (source.get)(source.collection, self.client, uuid).await {
                 Ok(found) => list.corrects(uuid, found),
                 Err(error) if concerns_the_server(&error) => return Err(error),
                 Err(_) => {}

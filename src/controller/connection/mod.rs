@@ -39,7 +39,7 @@ pub use self::{
     declared::{Connection, Declared, key},
     list::{List, Listed, State},
     registry::{Found, Registry},
-    rows::{AnyStage, Flow},
+    rows::{AnyRow, Referred},
     server::Server,
     turns::Turn,
 };

@@ -20,8 +20,8 @@ use crate::{
         keys::{ConnectionKey, candidates, kind_name},
         shared::Shared,
     },
+    kinds::ResourceId,
     plan::failure::{Failure, Reason},
-    stages::ResourceId,
 };
 
 /// How many reconciles without a connection run at one time.

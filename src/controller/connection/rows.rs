@@ -5,39 +5,65 @@ use uuid::Uuid;
 
 use super::list::Listed;
 use crate::{
-    authentik::{Collection, Remote, Weigh},
+    authentik::{Collection, Keyed, Remote, Weigh},
     controller::memory::Memory,
     plan::{Live, bindings::Binding},
 };
 
-/// A row of the list of all stages.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-pub struct AnyStage {
-    /// Its UUID.
-    pub pk: Uuid,
-    /// Its name.
-    pub name: Remote,
-    /// What authentik calls its kind.
-    #[serde(default)]
+/// An object that specs refer to, or that holds a label.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Referred {
+    /// Where it is.
+    pub collection: Collection,
+    /// Its primary key.
+    pub key: Uuid,
+    /// What people call it: its name, slug or description.
+    pub label: Remote,
+    /// What authentik calls its kind, where several kinds are in one list.
     pub verbose_name: Remote,
 }
 
-/// A flow.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-pub struct Flow {
-    /// Its UUID.
-    pub pk: Uuid,
-    /// Its slug.
-    pub slug: Remote,
+/// A row of any list that specs refer to.
+#[derive(Deserialize)]
+pub struct AnyRow {
+    #[serde(alias = "aaguid")]
+    pk: Uuid,
+    name: Option<Remote>,
+    slug: Option<Remote>,
+    description: Option<Remote>,
+    #[serde(default)]
+    verbose_name: Remote,
 }
 
-/// A WebAuthn device type.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq)]
-pub struct DeviceType {
-    /// Its AAGUID.
-    pub aaguid: Uuid,
-    /// What authentik calls it.
-    pub description: Remote,
+impl AnyRow {
+    /// The row of this collection; nothing where it has no label.
+    pub fn of(self, collection: Collection) -> Option<Referred> {
+        let label = match collection.label() {
+            "slug" => self.slug,
+            "description" => self.description,
+            _ => self.name,
+        };
+        Some(Referred {
+            collection,
+            key: self.pk,
+            label: label?,
+            verbose_name: self.verbose_name,
+        })
+    }
+}
+
+impl Keyed for AnyRow {
+    fn key(&self) -> Uuid {
+        self.pk
+    }
+}
+
+impl Weigh for AnyRow {
+    fn weight(&self) -> usize {
+        let texts = [&self.name, &self.slug, &self.description];
+        let texts = texts.into_iter().flatten().map(|text| text.raw().len());
+        size_of::<Referred>() + texts.max().unwrap_or(0) + self.verbose_name.raw().len()
+    }
 }
 
 impl Listed for Live {
@@ -52,40 +78,15 @@ impl Listed for Live {
     }
 }
 
-impl Listed for AnyStage {
+impl Listed for Referred {
     fn uuid(&self) -> Uuid {
-        self.pk
+        self.key
     }
     fn label(&self) -> &str {
-        self.name.raw()
+        self.label.raw()
     }
     fn concerns_somebody(&self, memory: &Memory) -> bool {
-        memory.refers_to(Collection::ALL_STAGES, self.pk, self.name.raw())
-    }
-}
-
-impl Listed for Flow {
-    fn uuid(&self) -> Uuid {
-        self.pk
-    }
-    fn label(&self) -> &str {
-        self.slug.raw()
-    }
-    fn concerns_somebody(&self, memory: &Memory) -> bool {
-        memory.refers_to(Collection::FLOWS, self.pk, self.slug.raw())
-    }
-}
-
-impl Listed for DeviceType {
-    fn uuid(&self) -> Uuid {
-        self.aaguid
-    }
-    fn label(&self) -> &str {
-        self.description.raw()
-    }
-    fn concerns_somebody(&self, memory: &Memory) -> bool {
-        let description = self.description.raw();
-        memory.refers_to(Collection::WEBAUTHN_DEVICE_TYPES, self.aaguid, description)
+        memory.refers_to(self.collection, self.key, self.label.raw())
     }
 }
 
@@ -100,23 +101,5 @@ impl Listed for Binding {
     fn concerns_somebody(&self, memory: &Memory) -> bool {
         let stage = self.stage.parse();
         stage.is_ok_and(|stage| memory.has_stage(stage))
-    }
-}
-
-impl Weigh for AnyStage {
-    fn weight(&self) -> usize {
-        size_of::<Self>() + self.name.raw().len() + self.verbose_name.raw().len()
-    }
-}
-
-impl Weigh for Flow {
-    fn weight(&self) -> usize {
-        size_of::<Self>() + self.slug.raw().len()
-    }
-}
-
-impl Weigh for DeviceType {
-    fn weight(&self) -> usize {
-        size_of::<Self>() + self.description.raw().len()
     }
 }

@@ -9,7 +9,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-use crate::stages::ResourceId;
+use crate::kinds::ResourceId;
 
 /// The resources whose turn has come and that are on their way.
 pub(super) struct Calls {

@@ -4,19 +4,20 @@ use std::{sync::Arc, time::Duration};
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
+use serde_json::Value;
 use tokio::{sync::oneshot, time::Instant};
 use uuid::Uuid;
 
 use super::backoff::Backoff;
 use crate::{
     api::{
-        ConnectionReference, DeletionPolicy, ManagementPolicy, RECONCILE_ANNOTATION, StageIdentity,
-        StageStatus, conditions,
+        ConnectionReference, DeletionPolicy, Identity, ManagementPolicy, RECONCILE_ANNOTATION,
+        Status, conditions,
     },
-    authentik::stripped,
+    authentik::Collection,
     controller::keys::ConnectionKey,
-    plan::{Desired, Ignored, Note},
-    stages::{ResourceId, StageKind},
+    kinds::{Kind, ResourceId},
+    plan::{Desired, Ignored, Note, SecretVersion},
 };
 
 /// What others ask about a resource.
@@ -24,12 +25,14 @@ use crate::{
 pub struct Standing {
     /// When it was created; the older of two has the better claim.
     pub created: Option<Timestamp>,
-    /// The name that it wants its stage to have.
+    /// Where its name has to be free.
+    pub names: Collection,
+    /// The name that it wants its object to have: its label.
     pub name: String,
     /// The connection that it names.
     pub connection: Option<ConnectionReference>,
     /// What it stands for.
-    pub stage: Option<StageIdentity>,
+    pub stage: Option<Identity>,
     /// The stage that it managed already when this operator first saw it.
     pub restored: Option<Uuid>,
     /// The reason of its `Ready` condition, empty while there is none.
@@ -53,7 +56,7 @@ pub struct Creation {
 #[derive(Debug)]
 pub struct View {
     /// The status: what the watch shows or, where that lags behind, what was written.
-    pub status: StageStatus,
+    pub status: Status,
     /// Whether Kubernetes has that status.
     pub is_written: bool,
     /// Whether only authentik can have changed since the resource was last in sync.
@@ -74,8 +77,18 @@ pub struct View {
     pub edited: Instant,
     /// Since when it has waited for what its connection was asked for.
     pub waits_since: Option<Instant>,
-    /// The validation stages that held up its deletion last.
-    pub blockers: Vec<Uuid>,
+    /// What held up its deletion last: where that is, and its primary key.
+    pub blockers: Vec<(Collection, Uuid)>,
+    seals: Vec<(SecretVersion, Value)>,
+}
+
+impl View {
+    /// The seal of what this version of a Secret holds, where that was read before.
+    pub fn seal_of(&self, version: &SecretVersion) -> Option<Value> {
+        let mut known = self.seals.iter();
+        let known = known.find(|(known, _)| known == version);
+        known.map(|(_, seal)| seal.clone())
+    }
 }
 
 /// A status that the watch may not have shown yet.
@@ -83,7 +96,7 @@ pub struct View {
 struct Written {
     /// Of the write; none where it failed, and Kubernetes does not have this status.
     resource_version: Option<u64>,
-    status: StageStatus,
+    status: Status,
 }
 
 /// What a resource fails for.
@@ -115,12 +128,14 @@ pub struct Entry {
     pub waits_since: Option<Instant>,
     /// When the stage was last looked at, at the earliest.
     pub looked: Option<Instant>,
-    /// The validation stages that held up its deletion last.
-    pub blockers: Vec<Uuid>,
+    /// What held up its deletion last: where that is, and its primary key.
+    pub blockers: Vec<(Collection, Uuid)>,
+    /// Of the Secrets that it names, the seals of values that authentik shows.
+    seals: Vec<(SecretVersion, Value)>,
     /// Told once, when its deletion is seen.
     pub on_deletion: Option<oneshot::Sender<()>>,
     /// The stage that the reconcile under way has come to manage, until its status says so.
-    found: Option<StageIdentity>,
+    found: Option<Identity>,
     written: Option<Box<Written>>,
     failing: Option<Box<Failing>>,
     in_sync: Option<i64>,
@@ -135,22 +150,16 @@ pub struct Entry {
     newest: Option<u64>,
 }
 
-/// The name that a resource wants its stage to have, as authentik stores it.
-pub fn stage_name<K: StageKind>(resource: &K) -> String {
-    let name = resource.common().name.as_deref().map(stripped);
-    name.map_or_else(|| resource.name_any(), str::to_owned)
-}
-
-fn version<K: StageKind>(resource: &K) -> Option<u64> {
+fn version<K: Kind>(resource: &K) -> Option<u64> {
     resource.resource_version()?.parse().ok()
 }
 
-fn request<K: StageKind>(resource: &K) -> Option<String> {
+fn request<K: Kind>(resource: &K) -> Option<String> {
     resource.annotations().get(RECONCILE_ANNOTATION).cloned()
 }
 
 /// The generation of which this status says that it is in sync. A suspended resource's status has seen later ones.
-fn synced_generation(status: &StageStatus) -> Option<i64> {
+fn synced_generation(status: &Status) -> Option<i64> {
     let ready = status.condition(conditions::READY);
     ready
         .filter(|ready| ready.reason == "InSync")?
@@ -158,18 +167,19 @@ fn synced_generation(status: &StageStatus) -> Option<i64> {
 }
 
 /// The stage that this status says is managed.
-fn managed(status: &StageStatus) -> Option<Uuid> {
+fn managed(status: &Status) -> Option<Uuid> {
     let stage = status.stage.as_ref().filter(|stage| stage.managed);
     stage.map(|stage| stage.uuid)
 }
 
-fn standing<K: StageKind>(resource: &K, status: &StageStatus, restored: Option<Uuid>) -> Standing {
+fn standing<K: Kind>(resource: &K, status: &Status, restored: Option<Uuid>) -> Standing {
     let common = resource.common();
     let observes = common.management_policy == Some(ManagementPolicy::Observe);
     let policy = common.deletion_policy.unwrap_or_default();
     Standing {
         created: resource.creation_timestamp().map(|time| time.0),
-        name: stage_name(resource),
+        names: K::NAMES,
+        name: resource.label(),
         connection: common.connection_ref.clone(),
         stage: status.stage.clone(),
         restored,
@@ -188,7 +198,7 @@ impl Written {
 impl Entry {
     /// The entry of a resource that is seen for the first time. The annotation that it comes with asks for nothing that
     /// its first reconcile would not do.
-    pub fn new<K: StageKind>(id: Arc<ResourceId>, resource: &K) -> Self {
+    pub fn new<K: Kind>(id: Arc<ResourceId>, resource: &K) -> Self {
         let status = resource.status().cloned().unwrap_or_default();
         Self {
             id,
@@ -201,6 +211,7 @@ impl Entry {
             waits_since: None,
             looked: None,
             blockers: Vec::new(),
+            seals: Vec::new(),
             on_deletion: None,
             found: None,
             written: None,
@@ -216,7 +227,7 @@ impl Entry {
     }
 
     /// Notes what the watch shows of the resource.
-    pub fn shows<K: StageKind>(&mut self, resource: &K) {
+    pub fn shows<K: Kind>(&mut self, resource: &K) {
         let now = Instant::now();
         self.version = version(resource);
         self.newest = self.newest.max(self.version);
@@ -247,7 +258,7 @@ impl Entry {
     }
 
     /// The resource's status, and whether Kubernetes has it.
-    fn status<K: StageKind>(&self, resource: &K) -> (StageStatus, bool) {
+    fn status<K: Kind>(&self, resource: &K) -> (Status, bool) {
         match &self.written {
             Some(written) if written.is_newer_than(version(resource)) => {
                 (written.status.clone(), written.resource_version.is_some())
@@ -257,8 +268,17 @@ impl Entry {
     }
 
     /// Whether the watch has shown a newer version than this.
-    pub fn is_newer_than<K: StageKind>(&self, resource: &K) -> bool {
+    pub fn is_newer_than<K: Kind>(&self, resource: &K) -> bool {
         version(resource) < self.version
+    }
+
+    /// Keeps the seal of what a version of a Secret holds, in place of that of an older version.
+    pub fn keeps_seal(&mut self, version: SecretVersion, seal: Value) {
+        let is_other = |(known, _): &(SecretVersion, Value)| {
+            (&known.name, &known.key) != (&version.name, &version.key)
+        };
+        self.seals.retain(is_other);
+        self.seals.push((version, seal));
     }
 
     /// A write of ours has made this version.
@@ -272,7 +292,7 @@ impl Entry {
     }
 
     /// What a reconcile knows when it begins.
-    pub fn view<K: StageKind>(&self, resource: &K) -> View {
+    pub fn view<K: Kind>(&self, resource: &K) -> View {
         let (status, is_written) = self.status(resource);
         View {
             status,
@@ -287,6 +307,7 @@ impl Entry {
             edited: self.edited,
             waits_since: self.waits_since,
             blockers: self.blockers.clone(),
+            seals: self.seals.clone(),
         }
     }
 
@@ -296,13 +317,13 @@ impl Entry {
     }
 
     /// Notes the stage that the reconcile under way has come to manage.
-    pub fn found(&mut self, stage: &StageIdentity) {
+    pub fn found(&mut self, stage: &Identity) {
         self.found = Some(stage.clone());
         self.standing.stage = Some(stage.clone());
     }
 
     /// Notes a status that was written, or that could not be.
-    pub fn wrote_status(&mut self, resource_version: Option<&str>, status: StageStatus) {
+    pub fn wrote_status(&mut self, resource_version: Option<&str>, status: Status) {
         self.found = None;
         self.standing.stage.clone_from(&status.stage);
         status.ready_reason().clone_into(&mut self.standing.reason);

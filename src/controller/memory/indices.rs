@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::entry::Entry;
 use crate::{
     controller::keys::{Dependency, Uid},
-    stages::ResourceId,
+    kinds::ResourceId,
 };
 
 /// Who is found by something: hardly ever more than one resource.
@@ -125,6 +125,12 @@ impl Indices {
     /// Whether there is any.
     pub fn has_claimant(&self, name: &str, uuid: Uuid) -> bool {
         self.names.contains_key(name) || self.uuids.contains_key(&uuid)
+    }
+
+    /// The resources that stand for this object.
+    pub fn standing_for(&self, uuid: Uuid) -> impl Iterator<Item = &Uid> {
+        let found = self.uuids.get(&uuid).into_iter().flatten();
+        found.map(|(uid, _)| uid)
     }
 
     /// Whether any resource stands for this stage.

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use super::{entry::Entry, indices::Indices};
 use crate::{
     controller::keys::{ConnectionKey, Dependency, Uid},
-    stages::ResourceId,
+    kinds::ResourceId,
 };
 
 /// The entries, and the ways to find them.

@@ -19,16 +19,16 @@ use uuid::Uuid;
 
 pub use self::{
     backoff::{News, Request},
-    entry::{Creation, Standing, View, stage_name},
+    entry::{Creation, Standing, View},
     inner::Concerned,
 };
 use self::{entry::Entry, inner::Inner};
 use super::keys::{ConnectionKey, Dependency, Uid};
 use crate::{
-    api::{StageIdentity, StageStatus},
+    api::{Identity, Status},
     authentik::Collection,
+    kinds::{Kind, ResourceId},
     plan::{Note, failure::Failure},
-    stages::{ResourceId, StageKind},
 };
 
 /// The memory of all resources.
@@ -37,7 +37,7 @@ pub struct Memory(Mutex<Inner>);
 
 impl Memory {
     /// Notes what a watch shows.
-    pub fn seen<K: StageKind>(&self, resource: &K, depends: Vec<Dependency>) -> Concerned {
+    pub fn seen<K: Kind>(&self, resource: &K, depends: Vec<Dependency>) -> Concerned {
         let id = ResourceId::of(resource);
         let Some(uid) = resource.uid().map(Uid::from) else {
             return Concerned::default();
@@ -88,7 +88,7 @@ impl Memory {
 
     /// Begins a reconcile of a resource as the queue shows it. Returns nothing where the watch has shown a newer
     /// version, or that it is gone, and so has queued it again.
-    pub fn begin<K: StageKind>(&self, resource: &K) -> Option<View> {
+    pub fn begin<K: Kind>(&self, resource: &K) -> Option<View> {
         let uid = resource.uid()?;
         let mut inner = self.lock();
         let entry = inner.entries.get_mut(uid.as_str())?;
@@ -194,7 +194,7 @@ impl Memory {
         &self,
         uid: &str,
         resource_version: Option<&str>,
-        status: &StageStatus,
+        status: &Status,
     ) -> Concerned {
         let mut inner = self.lock();
         let Some((uid, mut entry)) = inner.entries.remove_entry(uid) else {
@@ -215,7 +215,7 @@ impl Memory {
 
     /// Notes the stage that a reconcile under way has come to manage, so that no other takes it for nobody's, and its
     /// connection is kept, before the status says so.
-    pub fn found(&self, uid: &str, stage: &StageIdentity) -> Concerned {
+    pub fn found(&self, uid: &str, stage: &Identity) -> Concerned {
         let mut inner = self.lock();
         let Some((uid, mut entry)) = inner.entries.remove_entry(uid) else {
             return Concerned::default();
@@ -245,10 +245,12 @@ impl Memory {
         Some(inner.entries.get(uid)?.standing.clone())
     }
 
-    /// Every other resource that wants this name or stands for one of these stages, on any server.
+    /// Every other resource that wants this name, of those that have to be free there, or stands for one of these objects, on
+    /// any server.
     pub fn claimants(
         &self,
         id: &ResourceId,
+        names: Collection,
         name: &str,
         uuids: &[Uuid],
     ) -> Vec<(ResourceId, Standing)> {
@@ -256,7 +258,7 @@ impl Memory {
         let uids = inner.indices.claimants(name, uuids);
         let entries = uids.iter().filter_map(|uid| inner.entries.get(uid));
         entries
-            .filter(|entry| *entry.id != *id)
+            .filter(|entry| *entry.id != *id && entry.standing.names == names)
             .map(|entry| ((*entry.id).clone(), entry.standing.clone()))
             .collect()
     }
@@ -277,6 +279,18 @@ impl Memory {
     /// Whether any resource stands for this stage.
     pub fn has_stage(&self, uuid: Uuid) -> bool {
         self.lock().indices.has_stage(uuid)
+    }
+
+    /// Whether a resource of this namespace manages this object of that server.
+    pub fn manages(&self, namespace: &str, server: &str, uuid: Uuid) -> bool {
+        let inner = self.lock();
+        let uids = inner.indices.standing_for(uuid);
+        let mut entries = uids.filter_map(|uid| inner.entries.get(uid));
+        entries.any(|entry| {
+            let identity = entry.standing.stage.as_ref();
+            let manages = identity.is_some_and(|of| of.managed && of.server == server);
+            manages && entry.id.namespace == namespace
+        })
     }
 
     /// Whether any resource refers to this object of authentik, by its UUID or by that name.

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     api::conditions,
-    stages::{AuthenticatorValidateStage, DuoStage},
+    kinds::{AuthenticatorValidateStage, DuoStage},
 };
 
 const NAMESPACE: &str = "login";
@@ -46,7 +46,7 @@ fn a_resource_made_anew_inherits_nothing() {
     let memory = Memory::default();
     memory.seen(&resource("mfa", "old", managed(7)), Vec::new());
     memory.with("old", |entry| entry.is_uncertain = true);
-    let status = StageStatus::default();
+    let status = Status::default();
     memory.wrote_status("old", None, &status);
     // The watch was interrupted: it shows the new one and never that the old one is gone.
     let new = resource("mfa", "new", json!({}));
@@ -65,7 +65,7 @@ fn a_status_that_was_written_counts_until_the_watch_shows_it() {
     let memory = Memory::default();
     let before = resource("mfa", "uid", json!({}));
     memory.seen(&before, Vec::new());
-    let mut written = StageStatus::default();
+    let mut written = Status::default();
     let message = "authentik holds what the spec says";
     crate::api::set_condition(
         &mut written.conditions,
@@ -83,7 +83,7 @@ fn a_status_that_was_written_counts_until_the_watch_shows_it() {
     memory.seen(&shown, Vec::new());
     assert!(memory.begin(&before).is_none(), "it is outdated");
     let view = memory.begin(&shown).expect("it is current");
-    assert_eq!(view.status, StageStatus::default());
+    assert_eq!(view.status, Status::default());
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn an_unreadable_resource_is_known_until_it_is_gone() {
     let memory = Memory::default();
     memory.seen_unreadable(id("bad"), "uid".to_owned());
     assert_eq!(memory.all(), [id("bad")]);
-    assert_eq!(memory.ids(<DuoStage as StageKind>::KIND, None), []);
+    assert_eq!(memory.ids(<DuoStage as Kind>::KIND, None), []);
     memory.forget(&id("bad"));
     assert_eq!(memory.all(), []);
 }

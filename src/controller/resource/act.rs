@@ -9,18 +9,19 @@ use serde_json::{Map, Value};
 
 use super::{
     bindings,
-    observe::{Sight, get, holder, look_up, note, note_gone, settle},
+    observe::{Sight, get, holder, look_up, note, note_gone, object_id, settle},
     stop::Steps,
     subject::Subject,
 };
 use crate::{
     api::{FINALIZER, SentSecret},
-    authentik::{Body, Error, versions},
+    authentik::{Body, Error, stripped},
     controller::{
         connection::{Doubt, Server},
         context::Context,
         memory::Creation,
     },
+    kinds::{Field, Fields, Kind, Wanted, seal},
     plan::{
         Desired, Diff, Fact, Live, Record, Row,
         bindings::BindingWrite,
@@ -30,7 +31,6 @@ use crate::{
         failure::{Failure, Reason},
         sent_secret, update_body,
     },
-    stages::{Field, Fields, StageKind, Wanted},
 };
 
 /// Does one step after the other.
@@ -43,7 +43,7 @@ pub(super) struct Actor<'a, K> {
     pub desired: &'a mut Desired,
 }
 
-impl<K: StageKind> Actor<'_, K> {
+impl<K: Kind> Actor<'_, K> {
     /// Does this step.
     pub async fn act(&mut self, step: Step) -> Steps<()> {
         match step {
@@ -85,7 +85,7 @@ impl<K: StageKind> Actor<'_, K> {
     }
 
     fn live(&self) -> Steps<Arc<Live>> {
-        let gone = || Failure::new(Reason::Stale, "the stage is gone");
+        let gone = || Failure::new(Reason::Stale, format!("the {} is gone", K::NOUN));
         Ok(self.sight.live.clone().ok_or_else(gone)?)
     }
 
@@ -118,8 +118,11 @@ impl<K: StageKind> Actor<'_, K> {
         Failure::new(
             Reason::NameConflict,
             format!(
-                "{} manages a stage with this UUID on {}, and whether that is the same server as {} can't be found out: {why}; delete one of the two resources, or let the tokens create and delete validation stages on both",
-                rival.claim.id, rival.server, self.server.url
+                "{} manages a {} with this UUID on {}, and whether that is the same server as {} can't be found out: {why}; delete one of the two resources, or let the tokens create and delete validation stages on both",
+                rival.claim.id,
+                K::NOUN,
+                rival.server,
+                self.server.url
             ),
         )
     }
@@ -134,7 +137,7 @@ impl<K: StageKind> Actor<'_, K> {
         }
         if self.record.manages_bindings {
             self.sight.bindings = match &seen {
-                Some(live) => bindings::look_up(self.server, live.uuid).await?,
+                Some(live) => bindings::look_up(self.server, K::USAGE.bound, live.uuid).await?,
                 None => Vec::new(),
             };
         }
@@ -168,7 +171,9 @@ impl<K: StageKind> Actor<'_, K> {
 
     async fn create(&mut self) -> Steps<()> {
         let secret_fields: Vec<_> = secret_fields(&*self.subject.resource);
-        let (body, sent) = self.body(create_body(self.desired), &secret_fields).await?;
+        let (body, sent) = self
+            .body(create_body::<K>(self.desired), &secret_fields)
+            .await?;
         self.subject.writes.begin();
         let created = self.server.client.create::<Row<K>>(K::COLLECTION, &body);
         match created.await {
@@ -180,7 +185,7 @@ impl<K: StageKind> Actor<'_, K> {
                 self.sees(Some(live));
                 Ok(())
             }
-            Err(error) if error.says_name_taken() => self.name_is_taken().await,
+            Err(error) if error.says_taken(K::LABEL.api) => self.name_is_taken().await,
             Err(error) if error.outcome_unknown() => self.creation_is_lost(error).await,
             Err(error) => Err(self.refused(error).into()),
         }
@@ -198,7 +203,8 @@ impl<K: StageKind> Actor<'_, K> {
                 .is_none_or(|known| known.uuid == live.uuid);
             if is_new {
                 if self.record.manages_bindings {
-                    self.sight.bindings = bindings::look_up(self.server, live.uuid).await?;
+                    self.sight.bindings =
+                        bindings::look_up(self.server, K::USAGE.bound, live.uuid).await?;
                 }
                 self.sees(Some(live));
                 return Ok(());
@@ -239,16 +245,19 @@ impl<K: StageKind> Actor<'_, K> {
         }
         let live = self.live()?;
         let body = update_body::<K>(diff, self.desired);
-        let (body, sent) = self.body(body, &diff.secrets).await?;
+        let (body, sent) = self.body(body, &diff.secret_fields()).await?;
         self.subject.writes.begin();
         let client = &self.server.client;
-        let updated = client.update::<Row<K>>(K::COLLECTION, live.uuid, &body);
+        let updated = client.update::<Row<K>>(K::COLLECTION, object_id(&live), &body);
         let row = match updated.await {
             Ok(row) => row,
             Err(error) => return self.patch_failed(&live, error).await,
         };
+        if row.0.uuid != live.uuid {
+            return Err(self.has_moved(&live, row).into());
+        }
         let live = note::<K>(self.server, row);
-        let ignored = diff.ignored_by(&self.sight.ignored, &live);
+        let ignored = diff.ignored_by::<K>(&self.sight.ignored, &live);
         self.sight.ignored.clone_from(&ignored);
         let memory = &self.ctx.shared.memory;
         memory.with(&self.subject.uid, |entry| entry.ignored = ignored);
@@ -266,15 +275,34 @@ impl<K: StageKind> Actor<'_, K> {
         Ok(())
     }
 
+    /// The label, by which the object is changed, has come to name another one just before the change. The next look finds both.
+    fn has_moved(&self, live: &Live, other: Row<K>) -> Failure {
+        note::<K>(self.server, other);
+        let memory = &self.ctx.shared.memory;
+        memory.with(&self.subject.uid, |entry| entry.is_uncertain = true);
+        Failure::new(
+            Reason::AuthentikUnavailable,
+            format!(
+                "{} {} was given to another {} in authentik while it was written, which got the change instead; look at that one",
+                K::LABEL.spec,
+                self.server.show(&live.name),
+                K::NOUN
+            ),
+        )
+    }
+
     async fn patch_failed(&mut self, live: &Live, error: Error) -> Steps<()> {
-        if error.says_name_taken() {
+        if error.says_taken(K::LABEL.api) {
             return self.name_is_taken().await;
         }
         if matches!(error, Error::NotFound) {
             note_gone::<K>(self.server, live.uuid);
             return Err(Failure::new(
                 Reason::AuthentikUnavailable,
-                "the stage was deleted in authentik just now; it will be created again",
+                format!(
+                    "the {} was deleted in authentik just now; it will be created again",
+                    K::NOUN
+                ),
             )
             .into());
         }
@@ -301,7 +329,7 @@ impl<K: StageKind> Actor<'_, K> {
             self.fact(Fact::Bound);
         }
         if ended.is_ok() {
-            self.sight.bindings = bindings::look_up(self.server, stage).await?;
+            self.sight.bindings = bindings::look_up(self.server, K::USAGE.bound, stage).await?;
         } else {
             let bindings = &self.server.inventory.bindings;
             self.sight.bindings = bindings.labelled(&stage.to_string());
@@ -338,8 +366,11 @@ impl<K: StageKind> Actor<'_, K> {
                 }
                 None => (None, SecretString::from("")),
             };
-            let text = value.expose_secret().trim();
+            let text = stripped(value.expose_secret());
             body.fields.insert(field.api.to_owned(), Value::from(text));
+            if field.is_readable() {
+                self.desired.fields.insert(field.api, seal(text));
+            }
             sent.push(sent_secret(field, version.as_ref()));
             self.desired.secrets.insert(field.api, version);
             body.secrets.push(value);
@@ -358,11 +389,14 @@ impl<K: StageKind> Actor<'_, K> {
             return failure;
         }
         let listed = self.desired.fields.iter().flat_map(|(field, value)| {
-            let values = value.as_array().into_iter().flatten();
-            values.filter_map(move |value| Some((*field, value.as_str()?)))
+            let values = value
+                .as_array()
+                .map_or(std::slice::from_ref(value), Vec::as_slice);
+            let values = values.iter();
+            values.filter_map(move |value| Some((K::field(field)?, value.as_str()?)))
         });
         for (field, value) in listed {
-            if let Some(since) = versions::value_since(field, value)
+            if let Some(since) = field.value_since(value)
                 && !since.may_be_known(&version)
             {
                 let explanation = format!("; {value:?} needs {since}, and this is {version}");
@@ -373,7 +407,7 @@ impl<K: StageKind> Actor<'_, K> {
     }
 }
 
-fn secret_fields<K: StageKind>(resource: &K) -> Vec<&'static Field> {
+fn secret_fields<K: Kind>(resource: &K) -> Vec<&'static Field> {
     let wanted = resource.wanted().into_iter();
     wanted
         .filter(|(_, wanted)| matches!(wanted, Wanted::Secret(_)))

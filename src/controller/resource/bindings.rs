@@ -17,15 +17,15 @@ use crate::{
         connection::{Server, State},
         context::Context,
     },
+    kinds::{Bound, Kind},
     plan::{
         Desired, Record,
         bindings::{Binding, BindingWrite},
     },
-    stages::StageKind,
 };
 
 /// Where the stage stands in flows: from the list or, where that does not hold it or is not to be trusted, from authentik.
-pub(super) async fn observe<K: StageKind>(
+pub(super) async fn observe<K: Kind>(
     subject: &Subject<K>,
     server: &Server,
     record: &Record,
@@ -53,18 +53,31 @@ pub(super) async fn observe<K: StageKind>(
     if is_own && was_own && !sight.is_certain {
         return Ok(list.labelled(&live.uuid.to_string()));
     }
-    Ok(look_up(server, live.uuid).await?)
+    Ok(look_up(server, K::USAGE.bound, live.uuid).await?)
 }
 
-/// Asks authentik for the stage's bindings, and notes what it says.
-pub(super) async fn look_up(server: &Server, stage: Uuid) -> Result<Vec<Arc<Binding>>, Error> {
-    let stage = stage.to_string();
-    let filter = [("stage", stage.as_str())];
-    let keep = |binding: Binding| (binding.stage == stage).then_some(binding);
+/// Asks authentik for the bindings of a stage, or of a flow, and notes what it says of a stage's.
+pub(super) async fn look_up(
+    server: &Server,
+    bound: Bound,
+    uuid: Uuid,
+) -> Result<Vec<Arc<Binding>>, Error> {
+    let text = uuid.to_string();
+    let filter = [(bound.own_end(), text.as_str())];
+    let keep = |binding: Binding| {
+        let is_own = match bound {
+            Bound::Stage => binding.stage == text,
+            Bound::Flow => binding.target == uuid,
+        };
+        is_own.then_some(binding)
+    };
     let client = &server.client;
     let listing = client.list(Collection::BINDINGS, &filter, keep).await?;
+    if bound == Bound::Flow {
+        return Ok(listing.rows.into_iter().map(Arc::new).collect());
+    }
     let list = &server.inventory.bindings;
-    for stale in list.labelled(&stage) {
+    for stale in list.labelled(&text) {
         if !listing.keys.contains(&stale.pk) {
             list.note(stale.pk, None);
         }

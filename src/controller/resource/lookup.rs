@@ -1,20 +1,17 @@
 //! How an object of authentik is found that a spec names: in a list or, where that does not show it, by a request for this
 //! one object.
 
-use std::fmt::Display;
-
-use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::stop::{Steps, Stop};
 use crate::{
-    authentik::{Client, Collection, Error, Weigh},
+    authentik::{Client, Collection, Error},
     controller::{
-        connection::{List, Listed, State},
+        connection::{AnyRow, List, Referred, Server, State},
         memory::View,
     },
+    kinds::{Field, Reference},
     plan::failure::{Failure, Reason},
-    stages::Field,
 };
 
 /// The most objects that a message names.
@@ -28,32 +25,18 @@ pub(super) enum Name<'a> {
     Uuid(Uuid),
 }
 
-/// A list, and how one object of it is asked for.
-pub(super) struct Place<'a, T> {
-    pub list: &'a List<T>,
-    pub collection: Collection,
-    /// The filter by label.
-    pub label: &'static str,
-    /// The filter by UUID; none where an object's page is found by it.
-    pub uuid: Option<&'static str>,
-}
-
 /// Finds the one object of this name. A person who asked for a look gets one at authentik itself.
 ///
 /// # Errors
 /// Where there is none, or several; and those of the list and the request.
-pub(super) async fn find<T>(
-    client: &Client,
+pub(super) async fn find(
+    server: &Server,
     view: &View,
     field: &Field,
-    place: &Place<'_, T>,
+    reference: &Reference,
     name: Name<'_>,
-    reference: &impl Display,
-) -> Steps<Uuid>
-where
-    T: Listed + Weigh + DeserializeOwned,
-{
-    let list = place.list;
+) -> Steps<Uuid> {
+    let list = &*server.inventory.referred(reference.to);
     match list.state(None, view.waits_since) {
         State::NotYet => return Err(Stop::NotYet),
         State::Refused(error) => return Err(error.into()),
@@ -61,7 +44,7 @@ where
     }
     let mut found = listed(list, &name);
     if found.is_empty() || view.asked.is_some() {
-        ask(client, place, &name).await?;
+        ask(&server.client, reference.to, list, &name).await?;
         found = listed(list, &name);
     }
     let failure = match found.as_slice() {
@@ -93,41 +76,41 @@ fn named(uuids: &[Uuid]) -> String {
 }
 
 /// Asks authentik for the objects of this name, and notes what it says in the list.
-async fn ask<T>(client: &Client, place: &Place<'_, T>, name: &Name<'_>) -> Result<(), Error>
-where
-    T: Listed + Weigh + DeserializeOwned,
-{
-    let rows = match (name, place.uuid) {
-        (Name::Uuid(uuid), None) => {
-            let found: Option<T> = client.get(place.collection, &uuid.to_string()).await?;
+async fn ask(
+    client: &Client,
+    collection: Collection,
+    list: &List<Referred>,
+    name: &Name<'_>,
+) -> Result<(), Error> {
+    let rows = match name {
+        Name::Uuid(uuid) => {
+            let found: Option<AnyRow> = client.get(collection, *uuid).await?;
+            let found = found.and_then(|row| row.of(collection));
             Vec::from_iter(found)
         }
-        (Name::Uuid(uuid), Some(filter)) => {
-            let value = uuid.to_string();
-            let keep = |row: T| (row.uuid() == *uuid).then_some(row);
-            let filter = [(filter, value.as_str())];
-            client.list(place.collection, &filter, keep).await?.rows
-        }
-        (Name::Label(label), _) => {
-            let keep = |row: T| (row.label() == *label).then_some(row);
-            let filter = [(place.label, *label)];
-            client.list(place.collection, &filter, keep).await?.rows
+        Name::Label(label) => {
+            let keep = |row: AnyRow| {
+                let row = row.of(collection)?;
+                (row.label == **label).then_some(row)
+            };
+            let filter = [(collection.label(), *label)];
+            client.list(collection, &filter, keep).await?.rows
         }
     };
-    for known in listed(place.list, name) {
-        if rows.iter().all(|row| row.uuid() != known) {
-            place.list.note(known, None);
+    for known in listed(list, name) {
+        if rows.iter().all(|row| row.key != known) {
+            list.note(known, None);
         }
     }
     for row in rows {
-        place.list.note(row.uuid(), Some(place.list.kept(row)));
+        list.note(row.key, Some(list.kept(row)));
     }
     Ok(())
 }
 
-fn listed<T: Listed>(list: &List<T>, name: &Name<'_>) -> Vec<Uuid> {
+fn listed(list: &List<Referred>, name: &Name<'_>) -> Vec<Uuid> {
     match name {
-        Name::Label(label) => list.labelled(label).iter().map(|row| row.uuid()).collect(),
+        Name::Label(label) => list.labelled(label).iter().map(|row| row.key).collect(),
         Name::Uuid(uuid) => list.get(*uuid).into_iter().map(|_| *uuid).collect(),
     }
 }

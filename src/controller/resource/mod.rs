@@ -12,6 +12,7 @@
 //! act         one step: one write, and what it has shown
 //! bindings    the same for the stage's places in flows
 //! sync        the steps, until nothing is left to do
+//! users       what uses an object
 //! delete      what becomes of the stage when its resource is deleted
 //! report      the status, the events, and when the resource is next due
 //! unreadable  a resource that the operator can't read
@@ -30,6 +31,7 @@ mod stop;
 mod subject;
 mod sync;
 mod unreadable;
+mod users;
 
 use std::{sync::Arc, time::Duration};
 
@@ -43,8 +45,8 @@ pub use self::{
 };
 use super::{connection::Turn, context::Context};
 use crate::{
+    kinds::{Kind, ResourceId},
     ops::traces,
-    stages::{ResourceId, StageKind},
 };
 
 /// How a reconcile has begun. It ends with when the object is next due by itself, if at all.
@@ -57,7 +59,7 @@ pub enum Begun {
 
 /// Begins to reconcile one resource, if it is its turn; `called` is the turn to which it was called. A resource in sync is
 /// not due again by itself: it waits for its connection's lists, which tell what has changed.
-pub fn reconcile<K: StageKind>(
+pub fn reconcile<K: Kind>(
     ctx: Arc<Context>,
     id: &ResourceId,
     resource: &K,
@@ -90,7 +92,7 @@ pub fn reconcile<K: StageKind>(
     Begun::Runs(run.boxed())
 }
 
-fn turn<K: StageKind>(
+fn turn<K: Kind>(
     ctx: &Context,
     id: &ResourceId,
     resource: &K,
@@ -104,7 +106,7 @@ fn turn<K: StageKind>(
 }
 
 /// Syncs the resource; its deletion ends whatever that waits for.
-async fn until_deleted<K: StageKind>(ctx: &Arc<Context>, subject: Subject<K>) -> Option<Duration> {
+async fn until_deleted<K: Kind>(ctx: &Arc<Context>, subject: Subject<K>) -> Option<Duration> {
     let (tell, deleted) = oneshot::channel();
     let memory = &ctx.shared.memory;
     memory.with(&subject.uid, |entry| entry.on_deletion = Some(tell));

@@ -9,12 +9,13 @@ use super::{
     subject::Subject,
 };
 use crate::{
-    authentik::{Collection, Error},
+    authentik::{Collection, Error, ObjectId},
     controller::{
-        connection::{AnyStage, Found, List, Server, State},
+        connection::{AnyRow, Found, List, Referred, Server, State},
         context::Context,
-        memory::{Creation, stage_name},
+        memory::Creation,
     },
+    kinds::Kind,
     plan::{
         Desired, Fact, Ignored, Live, Record, Row,
         bindings::Binding,
@@ -22,7 +23,6 @@ use crate::{
         failure::{Failure, Reason},
         has_become,
     },
-    stages::StageKind,
 };
 
 /// For how many rows of a list authentik takes as long as for one stage by itself: 3.5 ms and 70 ms, as measured on a
@@ -49,7 +49,7 @@ pub(super) struct Sight {
 }
 
 /// The server of a resource, once it answers.
-pub(super) fn server<K: StageKind>(
+pub(super) fn server<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     is_deletion: bool,
@@ -74,7 +74,7 @@ pub(super) fn server<K: StageKind>(
 }
 
 /// Looks for the stage. Returns what is seen and the facts that follow.
-pub(super) async fn observe<K: StageKind>(
+pub(super) async fn observe<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     server: &Server,
@@ -109,7 +109,7 @@ struct Eye<'a, K> {
     list: Arc<List<Live>>,
 }
 
-impl<K: StageKind> Eye<'_, K> {
+impl<K: Kind> Eye<'_, K> {
     /// The connection's task reads the list again by itself; here that is asked for only where it never was read, or where
     /// so many people ask for a look that a look at each stage takes longer.
     fn is_ready(&self) -> Steps<()> {
@@ -142,7 +142,7 @@ impl<K: StageKind> Eye<'_, K> {
         if let Some(recorded) = record.managed() {
             let uuid = recorded.uuid;
             if list.is_unreadable(uuid) {
-                return Err(not_understood(uuid).into());
+                return Err(not_understood::<K>(uuid).into());
             }
             if let Some(live) = list.get(uuid).filter(|_| !is_uncertain) {
                 return Ok((Some(live), false));
@@ -151,7 +151,7 @@ impl<K: StageKind> Eye<'_, K> {
                 self.settle();
                 return Ok((Some(live), true));
             }
-            tracing::info!(resource = %self.subject.id, %uuid, "stage is gone from authentik");
+            tracing::info!(resource = %self.subject.id, %uuid, "gone from authentik");
             facts.push(Fact::Vanished);
         }
         if let Some(found) = self.find_lost(facts).await? {
@@ -175,7 +175,7 @@ impl<K: StageKind> Eye<'_, K> {
             self.settle();
             return Ok(Some((found, true)));
         }
-        if *name == stage_name(&*self.subject.resource) {
+        if *name == self.subject.resource.label() {
             self.settle();
             return Ok(Some((found, true)));
         }
@@ -183,7 +183,7 @@ impl<K: StageKind> Eye<'_, K> {
     }
 
     async fn find_by_name(&self, is_uncertain: bool) -> Steps<(Option<Arc<Live>>, bool)> {
-        let name = stage_name(&*self.subject.resource);
+        let name = self.subject.resource.label();
         let view = &self.subject.view;
         let listed = self.list.labelled(&name).into_iter().next();
         // What is taken over or only observed is judged as it is now, not as it was before the spec asked for it. A stage
@@ -208,7 +208,7 @@ impl<K: StageKind> Eye<'_, K> {
     /// While another stage holds the name, as it did at the last look, a write that is bound to be refused is not sent again
     /// and again.
     async fn holder_as_before(&self, sight: &Sight) -> Steps<Option<Holder>> {
-        let name = stage_name(&*self.subject.resource);
+        let name = self.subject.resource.label();
         let is_ours = |live: &Arc<Live>| live.name == *name.as_str();
         if self.subject.observes()
             || !self.was_in_conflict()
@@ -234,22 +234,27 @@ pub(super) fn settle<K>(ctx: &Context, subject: &Subject<K>) {
     });
 }
 
-fn not_understood(uuid: Uuid) -> Failure {
+fn not_understood<K: Kind>(uuid: Uuid) -> Failure {
+    let noun = K::NOUN;
     Failure::new(
         Reason::AuthentikUnavailable,
         format!(
-            "authentik's answer about stage {uuid} is not understood; check what stands before authentik, and the stage's fields there"
+            "authentik's answer about {noun} {uuid} is not understood; check what stands before authentik, and the {noun}'s fields there"
         ),
     )
 }
 
-/// Asks authentik for the stage of this UUID, and notes what it says.
-pub(super) async fn get<K: StageKind>(
-    server: &Server,
-    uuid: Uuid,
-) -> Result<Option<Arc<Live>>, Error> {
-    let id = uuid.to_string();
-    match server.client.get::<Row<K>>(K::COLLECTION, &id).await? {
+/// Names an object to authentik.
+pub(super) fn object_id(live: &Live) -> ObjectId<'_> {
+    ObjectId {
+        key: live.uuid,
+        label: live.name.raw(),
+    }
+}
+
+/// Asks authentik for the object of this UUID, and notes what it says.
+pub(super) async fn get<K: Kind>(server: &Server, uuid: Uuid) -> Result<Option<Arc<Live>>, Error> {
+    match server.client.get::<Row<K>>(K::COLLECTION, uuid).await? {
         Some(row) => Ok(Some(note::<K>(server, row))),
         None => {
             note_gone::<K>(server, uuid);
@@ -262,16 +267,16 @@ pub(super) async fn get<K: StageKind>(
 ///
 /// # Errors
 /// Also where a stage of this name can't be understood: it is there.
-pub(super) async fn look_up<K: StageKind>(
+pub(super) async fn look_up<K: Kind>(
     server: &Server,
     name: &str,
 ) -> Result<Option<Arc<Live>>, Failure> {
     let keep = |row: Row<K>| (row.0.name == *name).then_some(row);
-    let filter = [("name", name)];
+    let filter = [(K::LABEL.api, name)];
     let listing = server.client.list(K::COLLECTION, &filter, keep).await?;
     let found = listing.rows.into_iter().next();
     if let (None, Some(uuid)) = (&found, listing.unreadable.iter().next()) {
-        return Err(not_understood(*uuid));
+        return Err(not_understood::<K>(*uuid));
     }
     let found = found.map(|row| note::<K>(server, row));
     if found.is_none() {
@@ -284,53 +289,59 @@ pub(super) async fn look_up<K: StageKind>(
 }
 
 /// Notes what authentik answered about a stage.
-pub(super) fn note<K: StageKind>(server: &Server, row: Row<K>) -> Arc<Live> {
+pub(super) fn note<K: Kind>(server: &Server, row: Row<K>) -> Arc<Live> {
     let list = server.inventory.kind::<K>();
     let live = list.kept(row.0);
-    let stages = &server.inventory.stages;
-    if let Some(known) = stages
+    let referred = server.inventory.referred(K::NAMES);
+    if let Some(known) = referred
         .get(live.uuid)
-        .filter(|known| known.name != live.name)
+        .filter(|known| known.label != live.name)
     {
-        let renamed = AnyStage {
-            name: live.name.clone(),
+        let renamed = Referred {
+            label: live.name.clone(),
             ..(*known).clone()
         };
-        stages.note(live.uuid, Some(Arc::new(renamed)));
+        referred.note(live.uuid, Some(Arc::new(renamed)));
     }
     list.note(live.uuid, Some(live.clone()));
     live
 }
 
 /// Notes that a stage is gone from authentik.
-pub(super) fn note_gone<K: StageKind>(server: &Server, uuid: Uuid) {
+pub(super) fn note_gone<K: Kind>(server: &Server, uuid: Uuid) {
     server.inventory.kind::<K>().note(uuid, None);
-    server.inventory.stages.note(uuid, None);
+    server.inventory.referred(K::NAMES).note(uuid, None);
 }
 
 /// Who holds this name in authentik; nothing where it is free.
-pub(super) async fn holder<K: StageKind>(
+pub(super) async fn holder<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     server: &Server,
     name: &str,
 ) -> Result<Option<Holder>, Error> {
-    let keep = |stage: AnyStage| (stage.name == *name).then_some(stage);
-    let filter = [("name", name)];
+    let keep = |row: AnyRow| {
+        let row = row.of(K::NAMES)?;
+        (row.label == *name).then_some(row)
+    };
+    let filter = [(K::NAMES.label(), name)];
     let client = &server.client;
-    let listing = client.list(Collection::ALL_STAGES, &filter, keep).await?;
-    let Some(stage) = listing.rows.into_iter().next() else {
+    let listing = client.list(K::NAMES, &filter, keep).await?;
+    let Some(found) = listing.rows.into_iter().next() else {
         return Ok(None);
     };
     let memory = &ctx.shared.memory;
-    let claimants = memory.claimants(&subject.id, name, &[stage.pk]);
+    let claimants = memory.claimants(&subject.id, K::NAMES, name, &[found.key]);
     let owner = claimants.into_iter().find(|(_, standing)| {
         let manages = standing.stage.as_ref();
-        manages.is_some_and(|of| of.managed && of.server == server.url && of.uuid == stage.pk)
+        manages.is_some_and(|of| of.managed && of.server == server.url && of.uuid == found.key)
     });
     Ok(Some(match owner {
         Some((id, _)) => Holder::Of(id),
-        None => Holder::Stage(server.show(&stage.verbose_name), stage.pk),
+        None if found.verbose_name.raw().is_empty() => {
+            Holder::Object(server.client.show_str(K::NOUN), found.key)
+        }
+        None => Holder::Object(server.show(&found.verbose_name), found.key),
     }))
 }
 
@@ -340,11 +351,12 @@ pub(super) fn slugs(server: &Server, sight: &Sight, desired: &Desired) -> BTreeM
     let of_stage = of_stage.map(|flow| (flow.pk, server.show(&flow.slug).into_string()));
     let places = desired.bindings.iter().flat_map(|desired| &desired.places);
     let bound = sight.bindings.iter().map(|binding| binding.target);
+    let flows = server.inventory.referred(Collection::FLOWS);
     let of_list = bound
         .chain(places.map(|place| place.target))
         .filter_map(|flow| {
-            let known = server.inventory.flows.get(flow)?;
-            Some((flow, server.show(&known.slug).into_string()))
+            let known = flows.get(flow)?;
+            Some((flow, server.show(&known.label).into_string()))
         });
     of_stage.chain(of_list).collect()
 }

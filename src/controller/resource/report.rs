@@ -6,14 +6,13 @@ use tokio::time::Instant;
 
 use super::{stop::Stop, subject::Subject};
 use crate::{
-    api::{StageStatus, conditions},
-    authentik::Collection,
+    api::{Status, conditions},
     controller::{context::Context, keys::Dependency, memory::Concerned},
+    kinds::Kind,
     ops::traces,
     plan::{
         Grace, Note, Outcome, Record, conclude, failure::Failure, suspended as suspend, warning,
     },
-    stages::StageKind,
 };
 
 /// How the steps of a reconcile ended.
@@ -35,7 +34,7 @@ impl From<Stop> for Ended {
 }
 
 /// Writes the status where it has changed, publishes the events, and says when the resource is next due.
-pub(super) async fn report<K: StageKind>(
+pub(super) async fn report<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     mut record: Record,
@@ -86,14 +85,14 @@ pub(super) async fn report<K: StageKind>(
 }
 
 /// The resync interval of the resource's connection.
-fn resync<K: StageKind>(ctx: &Context, subject: &Subject<K>) -> Duration {
+fn resync<K: Kind>(ctx: &Context, subject: &Subject<K>) -> Duration {
     let reference = subject.resource.common().connection_ref.as_ref();
     let server = ctx.registry.working(&subject.id.namespace, reference);
     server.map_or(crate::api::DEFAULT_RESYNC, |server| server.resync)
 }
 
 /// The resource is woken once its connection's task has found out more. What was found so far is on record.
-async fn wait<K: StageKind>(ctx: &Context, subject: &Subject<K>, record: &mut Record) {
+async fn wait<K: Kind>(ctx: &Context, subject: &Subject<K>, record: &mut Record) {
     traces::ends("NotYet", false);
     let memory = &ctx.shared.memory;
     memory.with(&subject.uid, |entry| {
@@ -110,10 +109,7 @@ async fn wait<K: StageKind>(ctx: &Context, subject: &Subject<K>, record: &mut Re
 }
 
 /// Marks the resource as suspended and leaves `Ready` and what belongs to it as it was.
-pub(super) async fn suspended<K: StageKind>(
-    ctx: &Context,
-    subject: Subject<K>,
-) -> Option<Duration> {
+pub(super) async fn suspended<K: Kind>(ctx: &Context, subject: Subject<K>) -> Option<Duration> {
     let record = subject.record();
     let mut status = record.status;
     suspend(&mut status, subject.resource.meta().generation);
@@ -127,7 +123,7 @@ pub(super) async fn suspended<K: StageKind>(
     }
 }
 
-fn measure<K: StageKind>(ctx: &Context, subject: &Subject<K>, result: &Result<Outcome, Failure>) {
+fn measure<K: Kind>(ctx: &Context, subject: &Subject<K>, result: &Result<Outcome, Failure>) {
     let failed = result.is_err();
     let result = match result {
         Ok(Outcome::InSync) => "InSync",
@@ -140,14 +136,14 @@ fn measure<K: StageKind>(ctx: &Context, subject: &Subject<K>, result: &Result<Ou
 }
 
 /// Adds the warning that the outcome gives, if it gives one now. Returns after what time it may give one.
-fn warn<K: StageKind>(
+fn warn<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     record: &mut Record,
     result: &Result<Outcome, Failure>,
 ) -> Option<Duration> {
     let memory = &ctx.shared.memory;
-    let ready = |status: &StageStatus| {
+    let ready = |status: &Status| {
         status
             .condition(conditions::READY)
             .map(|ready| (ready.reason.clone(), ready.message.clone()))
@@ -176,11 +172,11 @@ fn warn<K: StageKind>(
 }
 
 /// Writes the status if it is another than before: no change, no write.
-async fn write_status<K: StageKind>(
+async fn write_status<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
-    before: &StageStatus,
-    status: &StageStatus,
+    before: &Status,
+    status: &Status,
 ) -> Result<(), Failure> {
     if status == before && subject.view.is_written {
         return Ok(());
@@ -188,7 +184,7 @@ async fn write_status<K: StageKind>(
     let shared = &ctx.shared;
     let written = shared
         .kubernetes
-        .apply_status(&subject.target(ctx), status)
+        .apply_status(&subject.target(ctx), &K::status_json(status))
         .await;
     let version = match &written {
         Ok(None) => return Ok(()),
@@ -202,11 +198,11 @@ async fn write_status<K: StageKind>(
 
 /// Tells whoever refers to this resource that its stage may be another now, and whoever wants what it has let go or has
 /// taken.
-fn tell_dependents<K: StageKind>(
+fn tell_dependents<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
-    before: &StageStatus,
-    status: &StageStatus,
+    before: &Status,
+    status: &Status,
     concerned: Concerned,
 ) {
     let shared = &ctx.shared;
@@ -214,25 +210,21 @@ fn tell_dependents<K: StageKind>(
         let reference = subject.resource.common().connection_ref.as_ref();
         ctx.registry.poke(&subject.id.namespace, reference);
     }
-    let uuid = |status: &StageStatus| status.stage.as_ref().map(|stage| stage.uuid);
+    let uuid = |status: &Status| status.stage.as_ref().map(|stage| stage.uuid);
     if uuid(before) != uuid(status) {
         shared.changed(&Dependency::Resource(subject.id.clone()));
     }
-    let name = |status: &StageStatus| status.stage.as_ref().map(|stage| stage.name.clone());
+    let name = |status: &Status| status.stage.as_ref().map(|stage| stage.name.clone());
     if uuid(before) != uuid(status) || name(before) != name(status) {
         shared.due(&concerned.rivals);
         for name in [name(before), name(status)].into_iter().flatten() {
-            shared.changed(&Dependency::Object(Collection::ALL_STAGES, name));
+            shared.changed(&Dependency::Object(K::NAMES, name));
         }
     }
 }
 
 /// Publishes the events.
-pub(super) async fn publish<K: StageKind>(
-    ctx: &Context,
-    subject: &Subject<K>,
-    record: &mut Record,
-) {
+pub(super) async fn publish<K: Kind>(ctx: &Context, subject: &Subject<K>, record: &mut Record) {
     let about = subject.target(ctx).reference();
     for note in record.notes.drain(..) {
         tracing::info!(resource = %subject.id, reason = note.reason, "{}", note.text);

@@ -1,31 +1,27 @@
 //! From what a spec says to what authentik is to hold: every reference looked up.
 
-use std::fmt::Display;
-
-use serde::de::DeserializeOwned;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    lookup::{Name, Place, find},
-    references::resource_id,
+    lookup::{Name, find},
     stop::{Steps, Stop},
     subject::Subject,
 };
 use crate::{
-    api::{DeviceTypeReference, FlowBinding, FlowReference, ResourceReference, StageReference},
-    authentik::{Collection, Weigh, duration, stripped, versions},
-    controller::{
-        connection::{Listed, Server},
-        context::Context,
-        memory::stage_name,
+    api::{FlowBinding, ResourceReference, SecretKey},
+    authentik::{Collection, duration, stripped},
+    controller::{connection::Server, context::Context},
+    kinds::{
+        Compare, Field, Kind, Names, Reference, Refers, ResourceId, Wanted, kind_named, kind_names,
+        seal,
     },
     plan::{
         Desired,
         bindings::{DesiredBinding, DesiredBindings},
         failure::{Failure, Reason},
     },
-    stages::{Compare, Field, StageKind, Wanted},
 };
 
 /// The field of the spec that says in which flows a stage stands.
@@ -35,7 +31,7 @@ static FLOWS: Field = Field::new("flows", "flows", Compare::Set);
 ///
 /// # Errors
 /// A reference that finds nothing, or several; a Secret that is missing; a list that can't be read.
-pub(super) async fn resolve<K: StageKind>(
+pub(super) async fn resolve<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     server: &Server,
@@ -47,22 +43,20 @@ pub(super) async fn resolve<K: StageKind>(
     };
     let version = server.version()?;
     let mut desired = Desired {
-        name: stage_name(&*subject.resource),
+        name: subject.resource.label(),
         bindings: resolver.bindings().await?,
         ..Desired::default()
     };
     for (field, wanted) in subject.resource.wanted() {
-        if versions::field_since(field.api).is_some_and(|since| !since.may_be_known(&version)) {
+        if field
+            .since
+            .is_some_and(|since| !since.may_be_known(&version))
+        {
             desired.unsupported.push(field);
             continue;
         }
         if let Wanted::Secret(key) = wanted {
-            let namespace = &subject.id.namespace;
-            let secret = match key {
-                Some(key) => Some(ctx.shared.secrets.version(namespace, &key).await?),
-                None => None,
-            };
-            desired.secrets.insert(field.api, secret);
+            resolver.secret(field, key, &mut desired).await?;
             continue;
         }
         let value = resolver.value(field, wanted).await?;
@@ -75,7 +69,7 @@ pub(super) async fn resolve<K: StageKind>(
 ///
 /// # Errors
 /// As [`resolve`]; a flow that is not found is noted in the value.
-pub(super) async fn desired_bindings<K: StageKind>(
+pub(super) async fn desired_bindings<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     server: &Server,
@@ -94,39 +88,73 @@ struct Resolver<'a, K> {
     server: &'a Server,
 }
 
-impl<K: StageKind> Resolver<'_, K> {
-    async fn value(&self, field: &Field, wanted: Wanted) -> Steps<Value> {
+impl<K: Kind> Resolver<'_, K> {
+    async fn value(&self, field: &'static Field, wanted: Wanted) -> Steps<Value> {
         Ok(match wanted {
             Wanted::Value(value) => understood(field, value)?,
             Wanted::OptionalText(Some(text)) => Value::from(text),
-            Wanted::OptionalText(None) => versions::no_friendly_name(&self.server.version()?),
-            Wanted::Stages(stages) => {
-                let mut uuids = Vec::with_capacity(stages.len());
-                for stage in &stages {
-                    uuids.push(self.stage(field, stage).await?);
+            Wanted::OptionalText(None) => (field.absent)(&self.server.version()?),
+            Wanted::Objects(references) => {
+                let mut uuids = Vec::with_capacity(references.len());
+                for reference in &references {
+                    uuids.push(self.object(field, reference).await?);
                 }
                 uuids_value(uuids)
             }
-            Wanted::DeviceTypes(types) => {
-                let mut uuids = Vec::with_capacity(types.len());
-                for device_type in &types {
-                    uuids.push(self.device_type(field, device_type).await?);
-                }
-                uuids_value(uuids)
+            Wanted::Object(Some(reference)) => {
+                Value::from(self.object(field, &reference).await?.to_string())
             }
-            Wanted::Flow(Some(flow)) => Value::from(self.flow(field, &flow).await?.to_string()),
-            Wanted::Flow(None) | Wanted::Secret(_) => Value::Null,
+            Wanted::Object(None) | Wanted::Secret(_) => Value::Null,
         })
+    }
+
+    /// What is wanted of a secret field: the version of its Secret and, where authentik shows the field, the seal of its value.
+    async fn secret(
+        &self,
+        field: &'static Field,
+        key: Option<SecretKey>,
+        desired: &mut Desired,
+    ) -> Steps<()> {
+        let namespace = &self.subject.id.namespace;
+        let secrets = &self.ctx.shared.secrets;
+        let version = match &key {
+            Some(key) => Some(secrets.version(namespace, key).await?),
+            None => None,
+        };
+        if !field.is_readable() {
+            desired.secrets.insert(field.api, version);
+            return Ok(());
+        }
+        let (Some(key), Some(version)) = (key, version) else {
+            desired.fields.insert(field.api, seal(""));
+            desired.secrets.insert(field.api, None);
+            return Ok(());
+        };
+        let (version, value) = match self.subject.view.seal_of(&version) {
+            Some(known) => (version, known),
+            None => {
+                let (version, value) = secrets.read(namespace, &key).await?;
+                let value = seal(stripped(value.expose_secret()));
+                let memory = &self.ctx.shared.memory;
+                memory.with(&self.subject.uid, |entry| {
+                    entry.keeps_seal(version.clone(), value.clone());
+                });
+                (version, value)
+            }
+        };
+        desired.fields.insert(field.api, value);
+        desired.secrets.insert(field.api, Some(version));
+        Ok(())
     }
 
     /// Where the stage is to stand; nothing where the spec does not manage that.
     async fn bindings(&self) -> Steps<Option<DesiredBindings>> {
-        let Some(flows) = &self.subject.resource.common().flows else {
+        let Some(flows) = self.subject.resource.flows() else {
             return Ok(None);
         };
         let mut desired = DesiredBindings::default();
         for flow in flows {
-            match self.flow(&FLOWS, &flow.flow).await {
+            match self.object(&FLOWS, &flow.flow.reference()).await {
                 Ok(target) => desired.places.push(place(target, flow)),
                 Err(Stop::Failed(failure)) if failure.reason == Reason::ReferenceNotFound => {
                     desired.missing = Some(failure);
@@ -148,79 +176,31 @@ impl<K: StageKind> Resolver<'_, K> {
         Ok(Some(desired))
     }
 
-    async fn stage(&self, field: &Field, reference: &StageReference) -> Steps<Uuid> {
-        let place = Place {
-            list: &self.server.inventory.stages,
-            collection: Collection::ALL_STAGES,
-            label: "name",
-            uuid: None,
+    async fn object(&self, field: &Field, reference: &Reference) -> Steps<Uuid> {
+        let name = match &reference.names {
+            Names::Label(label) => Name::Label(label),
+            Names::Uuid(uuid) => Name::Uuid(parsed(field, uuid)?),
+            Names::Resource(resource) => return self.resource(field, reference.to, resource),
+            Names::NotOne => return Err(not_one(field, reference.ways)),
         };
-        match (&reference.name, &reference.uuid, &reference.resource) {
-            (Some(name), None, None) => {
-                let name = Name::Label(stripped(name));
-                self.find(field, &place, name, reference).await
-            }
-            (None, Some(uuid), None) => {
-                let name = Name::Uuid(parsed(field, uuid)?);
-                self.find(field, &place, name, reference).await
-            }
-            (None, None, Some(resource)) => self.resource(field, resource),
-            _ => Err(not_one(field, "name, uuid and resource")),
-        }
+        find(self.server, &self.subject.view, field, reference, name).await
     }
 
-    async fn flow(&self, field: &Field, reference: &FlowReference) -> Steps<Uuid> {
-        let place = Place {
-            list: &self.server.inventory.flows,
-            collection: Collection::FLOWS,
-            label: "slug",
-            uuid: Some("flow_uuid"),
-        };
-        let name = match (&reference.slug, &reference.uuid) {
-            (Some(slug), None) => Name::Label(slug),
-            (None, Some(uuid)) => Name::Uuid(parsed(field, uuid)?),
-            _ => return Err(not_one(field, "slug and uuid")),
-        };
-        self.find(field, &place, name, reference).await
-    }
-
-    async fn device_type(&self, field: &Field, reference: &DeviceTypeReference) -> Steps<Uuid> {
-        let place = Place {
-            list: &self.server.inventory.device_types,
-            collection: Collection::WEBAUTHN_DEVICE_TYPES,
-            label: "description",
-            uuid: None,
-        };
-        let name = match (&reference.aaguid, &reference.description) {
-            (Some(aaguid), None) => Name::Uuid(parsed(field, aaguid)?),
-            (None, Some(description)) => Name::Label(stripped(description)),
-            _ => return Err(not_one(field, "aaguid and description")),
-        };
-        self.find(field, &place, name, reference).await
-    }
-
-    async fn find<T>(
+    /// What another resource stands for.
+    fn resource(
         &self,
         field: &Field,
-        place: &Place<'_, T>,
-        name: Name<'_>,
-        reference: &impl Display,
-    ) -> Steps<Uuid>
-    where
-        T: Listed + Weigh + DeserializeOwned,
-    {
-        let (client, view) = (&self.server.client, &self.subject.view);
-        find(client, view, field, place, name, reference).await
-    }
-
-    /// The stage of another resource.
-    fn resource(&self, field: &Field, reference: &ResourceReference) -> Steps<Uuid> {
+        to: Collection,
+        reference: &ResourceReference,
+    ) -> Steps<Uuid> {
         let own = &self.subject.id;
-        let Some(id) = resource_id(&own.namespace, reference) else {
-            return Err(invalid(format!(
-                "{}: there is no kind {:?}; write AuthenticatorValidateStage or DuoStage",
-                field.spec, reference.kind
-            )));
+        let Some(kind) = kind_named(&reference.kind).filter(|kind| kind.names == to) else {
+            return Err(no_such_kind(field, to, &reference.kind));
+        };
+        let id = ResourceId {
+            kind: kind.kind,
+            namespace: own.namespace.clone(),
+            name: reference.name.clone(),
         };
         let waits = |what: &str| {
             let message = format!(
@@ -233,24 +213,35 @@ impl<K: StageKind> Resolver<'_, K> {
         let standing = memory
             .standing(&id)
             .ok_or_else(|| waits("does not exist"))?;
-        let Some(stage) = standing.stage else {
+        let noun = kind.noun;
+        let Some(identity) = standing.stage else {
             if let Some(circle) = memory.circle(own) {
                 return Err(in_circle(field, &circle).into());
             }
-            return Err(waits("has no stage in authentik yet").into());
+            return Err(waits(&format!("has no {noun} in authentik yet")).into());
         };
-        if stage.server != self.server.url {
+        if identity.server != self.server.url {
             return Err(waits("is on another authentik server").into());
         }
         // Gone by other hands, it is about to be made again under another UUID.
-        if self.server.inventory.lacks(id.kind, stage.uuid) {
-            return Err(waits("has no stage in authentik any more").into());
+        if self.server.inventory.lacks(id.kind, identity.uuid) {
+            return Err(waits(&format!("has no {noun} in authentik any more")).into());
         }
-        Ok(stage.uuid)
+        Ok(identity.uuid)
     }
 }
 
-fn in_circle(field: &Field, circle: &[crate::stages::ResourceId]) -> Failure {
+fn no_such_kind(field: &Field, to: Collection, kind: &str) -> Stop {
+    let kinds = kind_names().into_iter().filter(|kind| kind.names == to);
+    let kinds: Vec<_> = kinds.map(|kind| kind.kind).collect();
+    invalid(format!(
+        "{}: {kind:?} is no kind that can stand here; write {}",
+        field.spec,
+        kinds.join(" or ")
+    ))
+}
+
+fn in_circle(field: &Field, circle: &[crate::kinds::ResourceId]) -> Failure {
     let names: Vec<_> = circle
         .iter()
         .chain(circle.first())

@@ -4,22 +4,18 @@ use kube::ResourceExt;
 
 use super::{observe::Sight, subject::Subject};
 use crate::{
-    api::StageIdentity,
+    api::Identity,
     controller::{connection::Server, context::Context, memory::Standing},
+    kinds::{Kind, ResourceId},
     plan::{
         Live, Record,
         claims::{Claim, Rival, SameServer, outranks},
         failure::Reason,
     },
-    stages::{ResourceId, StageKind},
 };
 
 /// The resource's own claim.
-pub(super) fn own_claim<K: StageKind>(
-    subject: &Subject<K>,
-    record: &Record,
-    sight: &Sight,
-) -> Claim {
+pub(super) fn own_claim<K: Kind>(subject: &Subject<K>, record: &Record, sight: &Sight) -> Claim {
     let uuid = sight.live.as_ref().map(|live| live.uuid);
     let manages = record.managed().map(|stage| stage.uuid);
     let restored = subject.view.restored;
@@ -33,7 +29,7 @@ pub(super) fn own_claim<K: StageKind>(
 
 /// Who else manages the stage or its name, or could. Who observes, is suspended or has no working connection of its own
 /// could not.
-pub(super) fn rivals<K: StageKind>(
+pub(super) fn rivals<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     server: &Server,
@@ -42,7 +38,7 @@ pub(super) fn rivals<K: StageKind>(
 ) -> Vec<Rival> {
     let uuids: Vec<_> = live.iter().map(|live| live.uuid).collect();
     let memory = &ctx.shared.memory;
-    let claimants = memory.claimants(&subject.id, name, &uuids);
+    let claimants = memory.claimants(&subject.id, K::NAMES, name, &uuids);
     claimants
         .into_iter()
         .filter(|(_, standing)| standing.is_active)
@@ -52,10 +48,10 @@ pub(super) fn rivals<K: StageKind>(
 
 /// Whether another resource manages this stage of ours as well, by a better claim. So it is after one was suspended, another
 /// took the stage over, and the first goes on.
-pub(super) fn belongs_to_another<K: StageKind>(
+pub(super) fn belongs_to_another<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
-    stage: &StageIdentity,
+    stage: &Identity,
 ) -> bool {
     let claim = |id: ResourceId, created| Claim {
         id,
@@ -65,12 +61,12 @@ pub(super) fn belongs_to_another<K: StageKind>(
     };
     let created = subject.resource.creation_timestamp().map(|time| time.0);
     let own = claim(subject.id.clone(), created);
-    let is_ours = |of: &StageIdentity| {
+    let is_ours = |of: &Identity| {
         let same_server = ctx.apart.known(&of.server, &stage.server);
         of.managed && of.uuid == stage.uuid && same_server == SameServer::Yes
     };
     let memory = &ctx.shared.memory;
-    let claimants = memory.claimants(&subject.id, &stage.name, &[stage.uuid]);
+    let claimants = memory.claimants(&subject.id, K::NAMES, &stage.name, &[stage.uuid]);
     claimants
         .into_iter()
         .filter(|(_, standing)| standing.is_active)

@@ -17,8 +17,8 @@ use crate::{
         kubernetes::Target,
         memory::{Creation, Request, View},
     },
+    kinds::{Kind, ResourceId},
     plan::{Record, Show, sorted},
-    stages::{ResourceId, StageKind},
 };
 
 /// Whether a reconcile has begun to write to authentik. Until then it can be broken off.
@@ -38,21 +38,21 @@ impl Writes {
 }
 
 /// Whether a resource is being deleted.
-pub fn is_deleted<K: StageKind>(resource: &K) -> bool {
+pub fn is_deleted<K: Kind>(resource: &K) -> bool {
     resource.meta().deletion_timestamp.is_some()
 }
 
 /// Whether it is to be left alone.
-pub fn is_suspended<K: StageKind>(resource: &K) -> bool {
+pub fn is_suspended<K: Kind>(resource: &K) -> bool {
     resource.common().suspend == Some(true)
 }
 
-fn observes<K: StageKind>(resource: &K) -> bool {
+fn observes<K: Kind>(resource: &K) -> bool {
     resource.common().management_policy == Some(ManagementPolicy::Observe)
 }
 
 /// Whether its deletion leaves the stage in authentik alone.
-pub fn leaves_its_stage<K: StageKind>(resource: &K) -> bool {
+pub fn leaves_its_stage<K: Kind>(resource: &K) -> bool {
     let policy = resource.common().deletion_policy.unwrap_or_default();
     policy == DeletionPolicy::Orphan || is_suspended(resource) || observes(resource)
 }
@@ -73,7 +73,7 @@ pub struct Subject<K> {
     pub writes: Writes,
 }
 
-impl<K: StageKind> Subject<K> {
+impl<K: Kind> Subject<K> {
     /// The resource as the queue shows it; nothing where the watch has shown a newer version or that it is gone.
     pub fn new(ctx: &Context, resource: Arc<K>) -> Option<Self> {
         let view = ctx.shared.memory.begin(&*resource)?;
@@ -143,8 +143,9 @@ impl<K: StageKind> Subject<K> {
             before: self.view.status.clone(),
             status: self.view.status.clone(),
             notes: Vec::new(),
+            noun: K::NOUN,
             server: String::new(),
-            manages_bindings: self.resource.common().flows.is_some(),
+            manages_bindings: self.resource.flows().is_some(),
             was_in_sync: self.view.was_in_sync,
             spec_fields: sorted(wanted.map(|(field, _)| field)),
             show: Show(Arc::new(|_: &Remote| Default::default())),

@@ -16,16 +16,16 @@ use super::{
 };
 use crate::{
     controller::{connection::Server, context::Context},
+    kinds::Kind,
     plan::{
         Desired, Fact, Outcome, Record, Show,
         decide::{Situation, Step, decide},
         failure::{Failure, Reason},
     },
-    stages::StageKind,
 };
 
 /// Syncs the resource and reports how that ended. Returns when it is next due by itself.
-pub(super) async fn sync_and_report<K: StageKind>(
+pub(super) async fn sync_and_report<K: Kind>(
     ctx: &Context,
     subject: Subject<K>,
 ) -> Option<Duration> {
@@ -37,7 +37,7 @@ pub(super) async fn sync_and_report<K: StageKind>(
     report(ctx, &subject, record, ended).await
 }
 
-async fn sync<K: StageKind>(
+async fn sync<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     record: &mut Record,
@@ -63,7 +63,7 @@ async fn sync<K: StageKind>(
             identify(subject, &server, record, &sight, &desired, &result);
             return Ok(result);
         }
-        rounds.count(&step)?;
+        rounds.count(&step, K::NOUN)?;
         let mut actor = Actor {
             ctx,
             subject,
@@ -89,14 +89,14 @@ pub(super) fn stand_at(record: &mut Record, server: &Arc<Server>) {
 
 /// Of a secret that the spec does not set any more nothing is known: someone else may change it now, so it is sent again
 /// when the spec sets it again.
-fn forget_unmanaged<K: StageKind>(record: &mut Record, desired: &Desired) {
+fn forget_unmanaged<K: Kind>(record: &mut Record, desired: &Desired) {
     record.status.secrets.retain(|sent| {
-        let mut fields = K::FIELDS.iter().filter(|field| field.spec == sent.field);
-        fields.any(|field| desired.secrets.contains_key(field.api))
+        let mut rows = K::FIELDS.iter().filter(|row| row.field.spec == sent.field);
+        rows.any(|row| desired.secrets.contains_key(row.field.api))
     });
 }
 
-fn next<K: StageKind>(
+fn next<K: Kind>(
     ctx: &Context,
     subject: &Subject<K>,
     server: &Server,
@@ -129,7 +129,7 @@ fn next<K: StageKind>(
 }
 
 /// Records which stage the resource stands for, now that nothing is left to do.
-fn identify<K: StageKind>(
+fn identify<K: Kind>(
     subject: &Subject<K>,
     server: &Server,
     record: &mut Record,
@@ -177,11 +177,11 @@ const MOST_WRITES: u32 = 3;
 const MOST_OTHERS: u32 = 12;
 
 impl Rounds {
-    fn count(&mut self, step: &Step) -> Result<(), Failure> {
+    fn count(&mut self, step: &Step, noun: &str) -> Result<(), Failure> {
         let (count, most, what) = match step {
-            Step::Patch(_) => (&mut self.patches, MOST_WRITES, "the stage kept"),
-            Step::Bind(_) => (&mut self.binds, MOST_WRITES, "the stage's bindings kept"),
-            _ => (&mut self.others, MOST_OTHERS, "the stage kept"),
+            Step::Patch(_) => (&mut self.patches, MOST_WRITES, ""),
+            Step::Bind(_) => (&mut self.binds, MOST_WRITES, "'s bindings"),
+            _ => (&mut self.others, MOST_OTHERS, ""),
         };
         *count += 1;
         if *count <= most {
@@ -190,7 +190,7 @@ impl Rounds {
         Err(Failure::new(
             Reason::AuthentikUnavailable,
             format!(
-                "{what} changing in authentik while it was written; someone else may be writing it"
+                "the {noun}{what} kept changing in authentik while it was written; someone else may be writing it"
             ),
         ))
     }

@@ -4,14 +4,14 @@ use kube::core::{DynamicObject, ObjectMeta};
 use serde_json::{Value, json};
 
 use crate::{
-    api::{FINALIZER, StageStatus},
+    api::{FINALIZER, Status},
     controller::{context::Context, kubernetes::Target},
+    kinds::Kind,
     ops::traces,
     plan::{
         conclude,
         failure::{Failure, Reason},
     },
-    stages::StageKind,
 };
 
 /// Why such a resource is left alone.
@@ -25,13 +25,14 @@ pub fn refuse(error: &str) -> Failure {
 }
 
 /// Says so in its status; or lets it go, where it is being deleted and leaves its stage alone.
-pub async fn unreadable<K: StageKind>(ctx: &Context, meta: &ObjectMeta, error: &str) {
+pub async fn unreadable<K: Kind>(ctx: &Context, meta: &ObjectMeta, error: &str) {
     let mut failure = refuse(error);
     traces::ends(failure.reason.as_str(), true);
     if meta.deletion_timestamp.is_some() {
         failure.message = format!(
-            "{}; or set deletionPolicy: Orphan to leave the stage in authentik and let the resource go",
-            failure.message
+            "{}; or set deletionPolicy: Orphan to leave the {} in authentik and let the resource go",
+            failure.message,
+            K::NOUN
         );
     }
     if let Err(failure) = attend::<K>(ctx, meta, failure).await
@@ -48,7 +49,7 @@ pub async fn unreadable<K: StageKind>(ctx: &Context, meta: &ObjectMeta, error: &
     }
 }
 
-async fn attend<K: StageKind>(
+async fn attend<K: Kind>(
     ctx: &Context,
     meta: &ObjectMeta,
     failure: Failure,
@@ -74,9 +75,9 @@ async fn attend<K: StageKind>(
         .get("status")
         .and_then(|status| status.get("conditions"));
     let old = old.cloned().unwrap_or_else(|| json!([]));
-    let mut status = StageStatus {
+    let mut status = Status {
         conditions: serde_json::from_value(old).unwrap_or_default(),
-        ..StageStatus::default()
+        ..Status::default()
     };
     let before = status.conditions.clone();
     conclude(&mut status, &Err(failure), object.metadata.generation);

@@ -6,8 +6,8 @@ use uuid::Uuid;
 use super::support::*;
 use crate::{
     api::AdoptionPolicy::{self, Always, IfMatch, Never},
+    kinds::DuoStage,
     plan::Desired,
-    stages::DuoStage,
 };
 
 /// A stage of the resource's name, with these fields changed, under this policy.

@@ -2,13 +2,13 @@
 
 use super::support::*;
 use crate::{
-    api::StageIdentity,
+    api::Identity,
     plan::decide::{Fate, fate},
 };
 
 #[test]
 fn what_becomes_of_a_stage_depends_on_the_policy_and_on_what_is_known_of_it() {
-    let stage = StageIdentity {
+    let stage = Identity {
         uuid: STAGE,
         name: "mfa".to_owned(),
         server: SERVER.to_owned(),

@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use super::support::*;
 use crate::{
+    kinds::{AuthenticatorValidateStage, DuoStage, Kind},
     plan::{Diff, Ignored, Live, diff, sorted},
-    stages::{AuthenticatorValidateStage, DuoStage, StageKind},
 };
 
 type Kind = AuthenticatorValidateStage;

@@ -6,8 +6,8 @@ use super::support::*;
 use crate::{
     api::SentSecret,
     authentik::Version,
+    kinds::{DuoStage, Field},
     plan::decide::Step,
-    stages::{DuoStage, Field},
 };
 
 /// The stage is taken out of its flow, and the spec has not changed.
@@ -178,7 +178,7 @@ fn what_the_server_lacks_is_named_with_the_release_that_has_it() {
     static KNOWN_TO_LACK: [Field; 1] = [Field {
         api: "webauthn_allowed_device_types",
         spec: "webauthnAllowedDeviceTypes",
-        compare: crate::stages::Compare::Set,
+        compare: crate::kinds::Compare::Set,
     }];
     let mut case = with(Case::in_sync(), |case| {
         case.version = Version::parse("2024.2.2");

@@ -5,12 +5,12 @@ use serde_json::json;
 use super::support::*;
 use crate::{
     api::DriftedField,
+    kinds::DuoStage,
     plan::{
         Outcome,
         claims::SameServer,
         decide::{Holder, Step},
     },
-    stages::DuoStage,
 };
 
 fn observing(case: Case) -> Case {

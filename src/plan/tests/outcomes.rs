@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::support::shown;
 use crate::{
-    api::{DriftedField, StageStatus, conditions},
+    api::{DriftedField, Status, conditions},
     plan::{
         Grace, Note, Outcome, conclude,
         failure::{Failure, Reason},
@@ -44,14 +44,14 @@ fn drifted(field: &str) -> Ended {
     }]))
 }
 
-fn concluded(result: &Ended) -> StageStatus {
-    let mut status = StageStatus::default();
+fn concluded(result: &Ended) -> Status {
+    let mut status = Status::default();
     conclude(&mut status, result, Some(3));
     status
 }
 
 /// The conditions, as type, status and reason.
-fn told(status: &StageStatus) -> Vec<[&str; 3]> {
+fn told(status: &Status) -> Vec<[&str; 3]> {
     let told = status.conditions.iter();
     told.map(|of| [of.type_.as_str(), &of.status, &of.reason])
         .collect()
@@ -143,7 +143,7 @@ fn a_message_about_drift_names_the_fields() {
 
 #[test]
 fn a_warning_is_given_once_and_says_what_the_condition_says() {
-    let warns = |reason: &'static str, status: &StageStatus| {
+    let warns = |reason: &'static str, status: &Status| {
         let ready = status.condition(conditions::READY).expect("a condition");
         Grace::Warn(Note::warning(reason, ready.message.clone()))
     };
@@ -192,7 +192,7 @@ fn nothing_is_warned_of_where_nothing_is_wrong_or_nothing_is_said() {
         warning(&status, &in_sync, false, true, long),
         Grace::Nothing
     );
-    let silent = StageStatus::default();
+    let silent = Status::default();
     let result = failed(Reason::NameConflict);
     assert_eq!(warning(&silent, &result, false, true, long), Grace::Nothing);
 }

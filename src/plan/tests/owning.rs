@@ -6,12 +6,12 @@ use uuid::Uuid;
 use super::support::*;
 use crate::{
     api::AdoptionPolicy,
+    kinds::DuoStage,
     plan::{
         Ignored,
         claims::{Rival, SameServer},
         decide::Holder,
     },
-    stages::DuoStage,
 };
 
 /// The states that a resource can be in when a rival turns up, and what it would do without one.

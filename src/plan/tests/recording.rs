@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::support::*;
 use crate::{
-    api::{BoundFlow, DriftedField, SentSecret, StageIdentity, StageStatus},
+    api::{BoundFlow, DriftedField, Identity, SentSecret, Status},
     authentik::Remote,
     plan::{Fact, Live, Record, Show},
 };
@@ -27,8 +27,8 @@ fn another() -> Arc<Live> {
     Arc::new(live(json!({"pk": OTHER})))
 }
 
-fn identity(server: &str, managed: bool) -> StageIdentity {
-    StageIdentity {
+fn identity(server: &str, managed: bool) -> Identity {
+    Identity {
         uuid: STAGE,
         name: "mfa".to_owned(),
         server: server.to_owned(),
@@ -39,11 +39,11 @@ fn identity(server: &str, managed: bool) -> StageIdentity {
 }
 
 /// What is on record of a resource that stood for this stage before.
-fn record(stage: Option<StageIdentity>) -> Record {
-    let status = StageStatus {
+fn record(stage: Option<Identity>) -> Record {
+    let status = Status {
         secrets: stage.iter().map(|_| sent("1")).collect(),
         stage,
-        ..StageStatus::default()
+        ..Status::default()
     };
     Record {
         before: status.clone(),
@@ -118,7 +118,7 @@ fn a_resource_that_moved_leaves_its_stage_behind_and_says_so() {
         "what is elsewhere is not managed here"
     );
     let record = noted(before, vec![Fact::Moved]);
-    assert_eq!(record.status, StageStatus::default());
+    assert_eq!(record.status, Status::default());
     let text = format!(
         "left stage \"mfa\" ({STAGE}) on https://old, for the resource now stands for one on https://authentik"
     );
@@ -136,7 +136,7 @@ fn who_only_observed_a_stage_leaves_none_behind() {
 #[test]
 fn a_stage_that_is_gone_is_off_the_record_with_its_secrets() {
     let record = noted(record(Some(identity(SERVER, true))), vec![Fact::Vanished]);
-    assert_eq!(record.status, StageStatus::default());
+    assert_eq!(record.status, Status::default());
     assert_eq!(events(&record), []);
 }
 
@@ -145,7 +145,7 @@ fn a_creation_is_recorded_with_all_fields_and_with_what_was_sent() {
     let record = noted(record(None), vec![Fact::Created(stage(), vec![sent("2")])]);
     let status = &record.status;
     let flows = vec!["login".to_owned(), "recovery".to_owned()];
-    let identity = StageIdentity {
+    let identity = Identity {
         flows,
         ..identity(SERVER, true)
     };

@@ -4,15 +4,13 @@
 use proptest::{collection::vec, prelude::*, sample::select};
 use serde_json::{Map, Value, json};
 
+use crate::kinds::{AuthenticatorValidateStage, Compare, DuoStage, Fields, Kind, NAME, Wanted};
 use crate::plan::{compare::equal, *};
-use crate::stages::{
-    AuthenticatorValidateStage, Compare, DuoStage, Fields, NAME, StageKind, Wanted,
-};
 use uuid::Uuid;
 
 /// What a spec wants when it is clear without a server what its references stand for; secrets left out.
 /// `no_text` is how the server writes text that is absent.
-fn desired<K: StageKind>(name: &str, spec: K::Spec, no_text: &Value) -> Desired {
+fn desired<K: Kind>(name: &str, spec: K::Spec, no_text: &Value) -> Desired {
     let uuids = |uuids: Vec<Option<String>>| {
         let uuids = uuids.into_iter();
         uuids.map(|uuid| uuid.expect("a UUID")).collect::<Value>()
@@ -38,12 +36,12 @@ fn desired<K: StageKind>(name: &str, spec: K::Spec, no_text: &Value) -> Desired 
 }
 
 /// The stage that this answer shows.
-fn read<K: StageKind>(answer: Value) -> Live {
+fn read<K: Kind>(answer: Value) -> Live {
     serde_json::from_value::<Row<K>>(answer).expect("a stage").0
 }
 
 /// What the spec that describes this stage wants.
-fn described<K: StageKind>(live: &Live, no_text: &Value) -> Desired {
+fn described<K: Kind>(live: &Live, no_text: &Value) -> Desired {
     let name = live.name.raw();
     desired::<K>(name, K::spec_from(name, &live.fields), no_text)
 }
@@ -184,10 +182,7 @@ fn no_text() -> impl Strategy<Value = Value> {
     select(vec![Value::Null, json!("")])
 }
 
-fn wants_nothing_of_itself<K: StageKind>(
-    live: &Live,
-    no_text: &Value,
-) -> Result<(), TestCaseError> {
+fn wants_nothing_of_itself<K: Kind>(live: &Live, no_text: &Value) -> Result<(), TestCaseError> {
     let diff = diff::<K>(&described::<K>(live, no_text), live, &[]);
     prop_assert!(
         diff.is_empty() && diff.unsupported.is_empty(),
@@ -200,7 +195,7 @@ fn wants_nothing_of_itself<K: StageKind>(
 
 /// The body that makes `live` what describes `other` holds what differs, with what has to go along, and leaves
 /// no difference.
-fn is_mended<K: StageKind>(
+fn is_mended<K: Kind>(
     live: &Live,
     other: &Live,
     no_text: &Value,

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     api::{AdoptionPolicy, SentSecret},
     authentik::{Shown, Version},
+    kinds::{AuthenticatorValidateStage, DuoStage, Kind, ResourceId},
     plan::{
         Desired, Ignored, Live, Outcome, Row, SecretVersion,
         bindings::{Binding, BindingWrite, DesiredBinding, DesiredBindings},
@@ -17,7 +18,6 @@ use crate::{
         failure::{Failure, Reason},
         sent_secret,
     },
-    stages::{AuthenticatorValidateStage, DuoStage, ResourceId, StageKind},
 };
 
 pub const SERVER: &str = "https://authentik";
@@ -26,7 +26,7 @@ pub const LOGIN: Uuid = Uuid::from_u128(11);
 pub const RECOVERY: Uuid = Uuid::from_u128(12);
 
 /// The stage that this answer shows.
-pub fn read<K: StageKind>(answer: Value) -> Live {
+pub fn read<K: Kind>(answer: Value) -> Live {
     serde_json::from_value::<Row<K>>(answer).expect("a stage").0
 }
 
@@ -237,7 +237,7 @@ impl Case {
         self.step_of::<AuthenticatorValidateStage>()
     }
 
-    pub fn step_of<K: StageKind>(&self) -> Step {
+    pub fn step_of<K: Kind>(&self) -> Step {
         let slugs = [
             (LOGIN, "login".to_owned()),
             (RECOVERY, "recovery".to_owned()),
