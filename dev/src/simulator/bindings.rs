@@ -41,7 +41,7 @@ fn fields() -> Vec<Field> {
     let mut fields = vec![
         Field::new("target", FieldKind::Flow, Value::Null).required(),
         Field::new("stage", FieldKind::Stage, Value::Null).required(),
-        Field::new("order", FieldKind::Integer, Value::Null).required(),
+        Field::new("order", FieldKind::INTEGER, Value::Null).required(),
     ];
     fields.extend(settings());
     fields

@@ -52,6 +52,6 @@ fn body(collection: &str, name: &str) -> Value {
     let name = format!("others-{}-{name}", collection.replace('/', "-"));
     json!({
         "name": name, "slug": name, "title": name, "designation": "stage_configuration",
-        "client_id": "DIXXXXXXXXXXXXXXXXXX", "client_secret": "of others", "api_hostname": "api-1.duosecurity.com",
+        "digits": "6", "client_id": "DIXXXXXXXXXXXXXXXXXX", "client_secret": "of others", "api_hostname": "api-1.duosecurity.com",
     })
 }

@@ -3,7 +3,7 @@
 use super::accounts::User;
 use super::filters;
 use super::http::{Reply, Request};
-use super::kinds::DUO;
+use super::kinds::{DUO, VALIDATE};
 use super::pagination;
 use super::stages::{Scope, render};
 use super::state::{Stage, State};
@@ -68,9 +68,14 @@ fn filter_fields(
     let Scope::Kind(kind) = scope else {
         return Ok(());
     };
-    if state.kinds[kind].model == DUO {
-        return filter_duo(state, request, rows);
+    match state.kinds[kind].model {
+        VALIDATE => filter_validate(state, request, rows),
+        DUO => filter_duo(state, request, rows),
+        _ => Ok(()),
     }
+}
+
+fn filter_validate(state: &State, request: &Request, rows: &mut Vec<&Stage>) -> Result<(), Reply> {
     let actions = ["skip", "deny", "configure"];
     if let Some(action) = filters::choice(request, "not_configured_action", &actions)? {
         rows.retain(|stage| stage.fields["not_configured_action"] == action);

@@ -128,7 +128,7 @@ async fn rows_are_seen_without_their_sets_while_these_are_held() {
     let used = bench
         .post(
             "/api/v3/stages/authenticator/totp/",
-            json!({ "name": "totp" }),
+            json!({ "name": "totp", "digits": "6" }),
         )
         .await;
     let held = bench.simulator.hold_sets();

@@ -5,10 +5,10 @@ use super::auth::Model;
 use super::bindings;
 use super::flows;
 use super::python;
-use super::stages;
-use super::state::{Binding, Flow, Stage, State};
+use super::stages::{self, DEVICE_TYPE_FIELDS};
+use super::state::{Binding, Device, Flow, Stage, State};
+use super::system;
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// The users of a stage, as far as the caller may see them.
 pub(crate) fn stage(state: &State, stage: &Stage, user: &User) -> Value {
@@ -21,7 +21,8 @@ pub(crate) fn stage(state: &State, stage: &Stage, user: &User) -> Value {
             .map(|flow| entry(flows::MODEL, &flow.pk, flow_name(flow), "cascade_many")),
     );
     users.extend(bindings.iter().map(|binding| binding_entry(binding)));
-    users.extend(duo_devices(state, stage.pk));
+    users.extend(device_types(state, stage));
+    users.extend(devices(state, stage));
     visible(state, users, user)
 }
 
@@ -45,18 +46,33 @@ fn configuration_stages(state: &State, stage: &Stage) -> Vec<Entry> {
         .collect()
 }
 
-const DUO_DEVICE: Model = Model {
-    app: "authentik_stages_authenticator_duo",
-    name: "duodevice",
-};
+/// A stage is said to be used by the device types that it allows, too.
+fn device_types(state: &State, stage: &Stage) -> Vec<Entry> {
+    let types = |field: &str| stage.fields.get(field).and_then(Value::as_array);
+    let keys = DEVICE_TYPE_FIELDS.iter().filter_map(|field| types(field));
+    keys.flatten()
+        .filter_map(|key| key.as_str().and_then(python::uuid))
+        .map(|id| {
+            let description = state.device_type(id).unwrap_or_default();
+            let name = format!("WebAuthn device type {description} ({id})");
+            entry(system::DEVICE_TYPE, &id, name, "cascade_many")
+        })
+        .collect()
+}
 
-fn duo_devices(state: &State, stage: Uuid) -> Vec<Entry> {
-    let devices = state
-        .duo_devices
-        .iter()
-        .filter(|device| device.stage == stage);
+fn devices(state: &State, stage: &Stage) -> Vec<Entry> {
+    let kind = state.kind(stage);
+    let Some(name) = kind.device else {
+        return Vec::new();
+    };
+    let model = Model {
+        app: kind.app,
+        name,
+    };
+    let of_stage = |device: &&Device| device.stage == stage.pk;
+    let devices = state.devices.iter().filter(of_stage);
     devices
-        .map(|device| entry(DUO_DEVICE, &device.id, device.name.clone(), "cascade"))
+        .map(|device| entry(model, &device.id, device.name.clone(), "cascade"))
         .collect()
 }
 
