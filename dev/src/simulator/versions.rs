@@ -110,11 +110,11 @@ pub(crate) struct Rules {
     pub(crate) max_page_size: usize,
     /// Whether flows have `background_url`, which flow sets show instead of a `background` that can be written.
     pub(crate) background_url: bool,
-    /// How long a flow's slug can be.
+    /// How long a flow's slug can be: schemas from 2025.12 on bound it no more.
     pub(crate) longest_slug: usize,
-    /// Whether a flow can leave a frame around its background.
+    /// Whether a flow can leave a frame around its background, as schemas from 2026.2 on say.
     pub(crate) framed_layouts: bool,
-    /// Whether a flow can be kept for those whom another has sent there.
+    /// Whether a flow can be kept for those whom another has sent there, as schemas from 2024.12 on say.
     pub(crate) require_redirect: bool,
     /// How long a static token can be.
     pub(crate) longest_static_token: i64,
