@@ -3,6 +3,7 @@
 use super::durations;
 use super::python;
 use super::state::State;
+use super::tables::Table;
 use super::texts;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -29,6 +30,11 @@ pub(crate) enum FieldKind {
     StageName,
     /// A flow's slug, unique.
     Slug,
+    /// Text that no other row of some tables has there.
+    Unique {
+        among: &'static [Table],
+        taken: &'static str,
+    },
     /// The address of an e-mail.
     Email,
     /// The path or URL of a file.
@@ -136,6 +142,9 @@ impl Field {
             FieldKind::Text { blank } => texts::text(&value, *blank).map(Value::from),
             FieldKind::StageName => texts::stage_name(&value, context),
             FieldKind::Slug => texts::slug(&value, context),
+            FieldKind::Unique { among, taken } => {
+                texts::unique(&value, self.name, among, taken, context)
+            }
             FieldKind::Email => texts::email(&value),
             FieldKind::File => texts::file(&value),
             FieldKind::Duration => durations::duration(&value),
@@ -145,7 +154,9 @@ impl Field {
             FieldKind::Stage => key(&value, |id| context.state.stages.contains_key(&id)),
             FieldKind::Stages => keys(&value, |id| context.state.stages.contains_key(&id)),
             FieldKind::Flow => key(&value, |id| context.state.flows.contains_key(&id)),
-            FieldKind::WebhookMapping => key(&value, |_| false),
+            FieldKind::WebhookMapping => key(&value, |id| {
+                context.state.has_row(Table::WebhookMapping, id)
+            }),
             FieldKind::DeviceTypes => keys(&value, |id| context.state.device_type(id).is_some()),
             FieldKind::Integer { least, most } => integer(&value, *least, *most),
             FieldKind::Boolean => boolean(&value),

@@ -1,6 +1,7 @@
 //! Lists of stages: what they are filtered and ordered by.
 
 use super::accounts::User;
+use super::field_filters;
 use super::filters;
 use super::http::{Reply, Request};
 use super::kinds::{DUO, VALIDATE};
@@ -71,7 +72,7 @@ fn filter_fields(
     match state.kinds[kind].model {
         VALIDATE => filter_validate(state, request, rows),
         DUO => filter_duo(state, request, rows),
-        _ => Ok(()),
+        _ => filter_setup(state, request, kind, rows),
     }
 }
 
@@ -88,6 +89,21 @@ fn filter_validate(state: &State, request: &Request, rows: &mut Vec<&Stage>) -> 
             stages.is_some_and(|stages| used.iter().any(|id| stages.contains(&json!(id))))
         };
         rows.retain(|stage| uses(stage));
+    }
+    Ok(())
+}
+
+/// Set-up stages can be filtered by all of their fields, but for lists.
+fn filter_setup(
+    state: &State,
+    request: &Request,
+    kind: usize,
+    rows: &mut Vec<&Stage>,
+) -> Result<(), Reply> {
+    for field in &state.kinds[kind].fields {
+        field_filters::keep(state, request, field, rows, |stage| {
+            &stage.fields[field.name]
+        })?;
     }
     Ok(())
 }

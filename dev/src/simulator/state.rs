@@ -4,6 +4,7 @@ use super::accounts::Accounts;
 use super::kinds::{self, Kind};
 use super::python;
 use super::sets::Unwritten;
+use super::tables::Row;
 use super::versions::{Rules, Seed, Version};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -77,6 +78,7 @@ pub(crate) struct State {
     /// Bindings by stage.
     pub(crate) bound: HashMap<Uuid, BTreeSet<Uuid>>,
     pub(crate) devices: Vec<Device>,
+    pub(crate) rows: HashMap<Uuid, Row>,
     pub(crate) accounts: Accounts,
     pub(crate) database_down: bool,
     pub(crate) redis_down: bool,
@@ -104,6 +106,7 @@ impl State {
             bindings: HashMap::new(),
             bound: HashMap::new(),
             devices: Vec::new(),
+            rows: HashMap::new(),
             accounts: Accounts::new(token),
             database_down: false,
             redis_down: false,
@@ -236,12 +239,17 @@ impl State {
         for binding in bindings {
             self.unbind(binding);
         }
-        let key = json!(pk);
+        self.unset(&json!(pk));
+        self.forget_flow(&json!(pk));
+    }
+
+    /// Takes a flow or mapping that is gone out of the stages that name it.
+    pub(crate) fn unset(&mut self, key: &Value) {
         for stage in self.stages.values_mut() {
-            if stage.fields.get("configure_flow") == Some(&key) {
-                stage
-                    .fields
-                    .insert("configure_flow".to_owned(), Value::Null);
+            for field in ["configure_flow", "mapping"] {
+                if let Some(value) = stage.fields.get_mut(field).filter(|value| *value == key) {
+                    *value = Value::Null;
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use super::fields::{Checked, Context, Invalid};
 use super::python;
+use super::tables::Table;
 use serde_json::{Value, json};
 
 /// A text field's value: numbers become text, surrounding whitespace goes.
@@ -33,6 +34,22 @@ pub(crate) fn stage_name(value: &Value, context: &Context<'_>) -> Checked {
         return Err(Invalid::message("stage with this name already exists."));
     }
     Ok(name.into())
+}
+
+/// Text that is in a field of one row only.
+pub(crate) fn unique(
+    value: &Value,
+    field: &str,
+    among: &[Table],
+    taken: &str,
+    context: &Context<'_>,
+) -> Checked {
+    let text = text(value, false)?;
+    let mut rows = context.state.rows_of(among);
+    if rows.any(|row| Some(row.id) != context.instance && row.text(field) == text) {
+        return Err(Invalid::message(taken));
+    }
+    Ok(text.into())
 }
 
 const NO_SLUG: &str =

@@ -1,3 +1,5 @@
+mod kinds;
+
 use super::{Latency, Simulator, Version};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
