@@ -41,7 +41,7 @@ fn fields() -> Vec<Field> {
     let mut fields = vec![
         Field::new("target", FieldKind::Flow, Value::Null).required(),
         Field::new("stage", FieldKind::Stage, Value::Null).required(),
-        Field::new("order", FieldKind::Integer, Value::Null).required(),
+        Field::new("order", FieldKind::INTEGER, Value::Null).required(),
     ];
     fields.extend(settings());
     fields
@@ -272,12 +272,9 @@ fn filter_settings(request: &Request, rows: &mut Vec<&Binding>) -> Result<(), Re
         rows.retain(|binding| binding.fields["policy_engine_mode"] == mode);
     }
     for field in ["evaluate_on_plan", "re_evaluate_policies"] {
-        let wanted = match request.param(field) {
-            Some("true" | "True" | "1") => true,
-            Some("false" | "False" | "0") => false,
-            _ => continue,
-        };
-        rows.retain(|binding| binding.fields[field] == wanted);
+        if let Some(wanted) = filters::boolean(request, field) {
+            rows.retain(|binding| binding.fields[field] == wanted);
+        }
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ pub(super) const LATENCY: Latency = Latency {
 };
 
 /// What others have there: the collection, how many rows of it, and how often one more comes and goes.
-const OTHERS: [(&str, usize, Duration); 5] = [
+const OTHERS: [(&str, usize, Duration); 8] = [
     (
         "stages/authenticator/validate",
         230,
@@ -23,6 +23,17 @@ const OTHERS: [(&str, usize, Duration); 5] = [
     ),
     ("stages/authenticator/duo", 110, Duration::from_millis(900)),
     ("stages/authenticator/totp", 40, Duration::from_millis(200)),
+    (
+        "stages/authenticator/static",
+        20,
+        Duration::from_millis(600),
+    ),
+    (
+        "stages/authenticator/webauthn",
+        20,
+        Duration::from_millis(800),
+    ),
+    ("stages/authenticator/sms", 20, Duration::from_millis(1100)),
     ("stages/dummy", 40, Duration::from_millis(500)),
     ("flows/instances", 60, Duration::from_secs(1)),
 ];
@@ -52,6 +63,22 @@ fn body(collection: &str, name: &str) -> Value {
     let name = format!("others-{}-{name}", collection.replace('/', "-"));
     json!({
         "name": name, "slug": name, "title": name, "designation": "stage_configuration",
+        "digits": "6", "provider": "twilio", "from_number": "+15550100", "account_sid": "AC0", "auth": "of others",
         "client_id": "DIXXXXXXXXXXXXXXXXXX", "client_secret": "of others", "api_hostname": "api-1.duosecurity.com",
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::begin;
+    use crate::simulator::{Simulator, Version};
+
+    #[tokio::test]
+    async fn others_find_room_on_every_release() {
+        for version in Version::ALL {
+            let simulator = Simulator::start(version).await;
+            let others = begin(&simulator.url(), simulator.token()).await;
+            assert!(others.is_ok(), "{version}: {:?}", others.err());
+        }
+    }
 }

@@ -1,7 +1,10 @@
 //! The fields of authentik's serializers and how each accepts or refuses a value.
 
+use super::durations;
 use super::python;
 use super::state::State;
+use super::tables::Table;
+use super::texts;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -27,6 +30,15 @@ pub(crate) enum FieldKind {
     StageName,
     /// A flow's slug, unique.
     Slug,
+    /// Text that no other row of some tables has there.
+    Unique {
+        among: &'static [Table],
+        taken: &'static str,
+    },
+    /// The address of an e-mail.
+    Email,
+    /// The path or URL of a file.
+    File,
     Duration,
     Choice(&'static [&'static str]),
     /// `configure` needs stages in the same request.
@@ -38,8 +50,12 @@ pub(crate) enum FieldKind {
     Stage,
     Stages,
     Flow,
+    WebhookMapping,
     DeviceTypes,
-    Integer,
+    Integer {
+        least: i64,
+        most: i64,
+    },
     Boolean,
     /// The nested flows of releases that take them for writable.
     FlowSet,
@@ -54,8 +70,21 @@ pub(crate) enum Invalid {
     Crash,
 }
 
+impl FieldKind {
+    /// A number as the database holds it.
+    pub(crate) const INTEGER: Self = Self::Integer {
+        least: i32::MIN as i64,
+        most: i32::MAX as i64,
+    };
+    /// A number that cannot be negative.
+    pub(crate) const POSITIVE: Self = Self::Integer {
+        least: 0,
+        most: i32::MAX as i64,
+    };
+}
+
 impl Invalid {
-    fn message(text: impl Into<String>) -> Self {
+    pub(crate) fn message(text: impl Into<String>) -> Self {
         Self::Messages(json!([text.into()]))
     }
 }
@@ -69,7 +98,8 @@ pub(crate) struct Context<'a> {
     pub(crate) instance: Option<Uuid>,
 }
 
-type Checked = Result<Value, Invalid>;
+/// The value to store, or why there is none.
+pub(crate) type Checked = Result<Value, Invalid>;
 
 impl Field {
     pub(crate) fn new(name: &'static str, kind: FieldKind, default: Value) -> Self {
@@ -109,18 +139,26 @@ impl Field {
             };
         }
         match &self.kind {
-            FieldKind::Text { blank } => text(&value, *blank).map(Value::from),
-            FieldKind::StageName => stage_name(&value, context),
-            FieldKind::Slug => slug(&value, context),
-            FieldKind::Duration => duration(&value),
+            FieldKind::Text { blank } => texts::text(&value, *blank).map(Value::from),
+            FieldKind::StageName => texts::stage_name(&value, context),
+            FieldKind::Slug => texts::slug(&value, context),
+            FieldKind::Unique { among, taken } => {
+                texts::unique(&value, self.name, among, taken, context)
+            }
+            FieldKind::Email => texts::email(&value),
+            FieldKind::File => texts::file(&value),
+            FieldKind::Duration => durations::duration(&value),
             FieldKind::Choice(of) => choice(&value, of),
             FieldKind::NotConfiguredAction => not_configured_action(&value, context.data),
             FieldKind::Choices { of, may_be_empty } => choices(&value, of, *may_be_empty),
             FieldKind::Stage => key(&value, |id| context.state.stages.contains_key(&id)),
             FieldKind::Stages => keys(&value, |id| context.state.stages.contains_key(&id)),
             FieldKind::Flow => key(&value, |id| context.state.flows.contains_key(&id)),
+            FieldKind::WebhookMapping => key(&value, |id| {
+                context.state.has_row(Table::WebhookMapping, id)
+            }),
             FieldKind::DeviceTypes => keys(&value, |id| context.state.device_type(id).is_some()),
-            FieldKind::Integer => integer(&value),
+            FieldKind::Integer { least, most } => integer(&value, *least, *most),
             FieldKind::Boolean => boolean(&value),
             FieldKind::FlowSet => super::flows::check_flow_set(&value, context),
         }
@@ -128,107 +166,13 @@ impl Field {
 
     /// `""` stands for null in a reference that can be null.
     fn emptied(&self, value: &Value) -> Value {
-        let reference = matches!(self.kind, FieldKind::Flow);
+        let reference = matches!(self.kind, FieldKind::Flow | FieldKind::WebhookMapping);
         if reference && self.nullable && value == "" {
             Value::Null
         } else {
             value.clone()
         }
     }
-}
-
-/// A text field's value: numbers become text, surrounding whitespace goes.
-pub(crate) fn text(value: &Value, blank: bool) -> Result<String, Invalid> {
-    let text = match value {
-        Value::String(text) => python::strip(text).to_owned(),
-        Value::Number(_) => python::str_of(value),
-        _ => return Err(Invalid::message("Not a valid string.")),
-    };
-    if text.is_empty() && !blank {
-        return Err(Invalid::message("This field may not be blank."));
-    }
-    if text.contains('\0') {
-        return Err(Invalid::message("Null characters are not allowed."));
-    }
-    Ok(text)
-}
-
-fn stage_name(value: &Value, context: &Context<'_>) -> Checked {
-    let name = text(value, false)?;
-    let holder = context.state.names.get(&name);
-    if holder.is_some_and(|id| Some(*id) != context.instance) {
-        return Err(Invalid::message("stage with this name already exists."));
-    }
-    Ok(name.into())
-}
-
-fn slug(value: &Value, context: &Context<'_>) -> Checked {
-    let slug = text(value, false)?;
-    let holder = context.state.slugs.get(&slug);
-    if holder.is_some_and(|id| Some(*id) != context.instance) {
-        return Err(Invalid::message("Flow with this slug already exists."));
-    }
-    Ok(slug.into())
-}
-
-fn duration(value: &Value) -> Checked {
-    let text = text(value, false)?;
-    match timedelta(&text) {
-        Timedelta::Valid => Ok(text.into()),
-        Timedelta::Overflow => Err(Invalid::Crash),
-        Timedelta::Malformed => Err(Invalid::message(format!(
-            "{text} is not in the correct format of 'hours=3;minutes=1'."
-        ))),
-    }
-}
-
-#[derive(Debug, PartialEq)]
-enum Timedelta {
-    Valid,
-    Malformed,
-    Overflow,
-}
-
-const DAY_IN_SECONDS: f64 = 86400.0;
-const LARGEST_TIMEDELTA_IN_DAYS: f64 = 999_999_999.0;
-
-/// Unknown units are skipped, a leading space makes a unit unknown, and one known unit is enough.
-fn timedelta(text: &str) -> Timedelta {
-    let mut units = std::collections::HashMap::new();
-    for pair in text.split(';') {
-        let parts: Vec<_> = pair.split('=').collect();
-        let [unit, amount] = parts[..] else {
-            return Timedelta::Malformed;
-        };
-        let Some(seconds) = seconds_of(&unit.to_lowercase()) else {
-            continue;
-        };
-        let Some(amount) = python::float(amount) else {
-            return Timedelta::Malformed;
-        };
-        units.insert(unit.to_lowercase(), seconds * amount);
-    }
-    let total: f64 = units.values().sum();
-    if units.is_empty() || total.is_nan() {
-        Timedelta::Malformed
-    } else if (total / DAY_IN_SECONDS).abs() > LARGEST_TIMEDELTA_IN_DAYS {
-        Timedelta::Overflow
-    } else {
-        Timedelta::Valid
-    }
-}
-
-fn seconds_of(unit: &str) -> Option<f64> {
-    Some(match unit {
-        "microseconds" => 1e-6,
-        "milliseconds" => 1e-3,
-        "seconds" => 1.0,
-        "minutes" => 60.0,
-        "hours" => 3600.0,
-        "days" => DAY_IN_SECONDS,
-        "weeks" => 7.0 * DAY_IN_SECONDS,
-        _ => return None,
-    })
 }
 
 fn choice(value: &Value, of: &[&str]) -> Checked {
@@ -333,25 +277,20 @@ fn keys(value: &Value, exists: impl Fn(Uuid) -> bool) -> Checked {
     Ok(found.into())
 }
 
-fn integer(value: &Value) -> Checked {
+fn integer(value: &Value, least: i64, most: i64) -> Checked {
     let text = python::str_of(value);
     let whole = text.strip_suffix(".0").unwrap_or(&text);
     let number: i64 = python::strip(whole)
         .parse()
         .map_err(|_| Invalid::message("A valid integer is required."))?;
-    if number > i64::from(i32::MAX) {
-        return Err(Invalid::message(format!(
-            "Ensure this value is less than or equal to {}.",
-            i32::MAX
-        )));
+    let refused = |how| format!("Ensure this value is {how} than or equal to");
+    match number {
+        number if number > most => Err(Invalid::message(format!("{} {most}.", refused("less")))),
+        number if number < least => {
+            Err(Invalid::message(format!("{} {least}.", refused("greater"))))
+        }
+        number => Ok(number.into()),
     }
-    if number < i64::from(i32::MIN) {
-        return Err(Invalid::message(format!(
-            "Ensure this value is greater than or equal to {}.",
-            i32::MIN
-        )));
-    }
-    Ok(number.into())
 }
 
 fn boolean(value: &Value) -> Checked {
@@ -359,34 +298,5 @@ fn boolean(value: &Value) -> Checked {
         "true" | "t" | "yes" | "y" | "on" | "1" => Ok(true.into()),
         "false" | "f" | "no" | "n" | "off" | "0" => Ok(false.into()),
         _ => Err(Invalid::message("Must be a valid boolean.")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_read_as_the_server_reads_them() {
-        for valid in [
-            "hours=1",
-            "Hours=1.5;minutes=-5",
-            "hours=1; minutes=5",
-            "hours=1;months=1",
-        ] {
-            assert_eq!(timedelta(valid), Timedelta::Valid, "{valid}");
-        }
-        for malformed in [
-            "",
-            "5",
-            "hours=",
-            "hours=1;",
-            "months=1",
-            "hours = 1",
-            "hours=1=2",
-        ] {
-            assert_eq!(timedelta(malformed), Timedelta::Malformed, "{malformed}");
-        }
-        assert_eq!(timedelta("days=99999999999"), Timedelta::Overflow);
     }
 }

@@ -24,11 +24,21 @@ pub(crate) fn choice(request: &Request, name: &str, of: &[&str]) -> Result<Optio
     }
 }
 
-fn not_available(name: &str, what: &str) -> Reply {
+/// The refusal of a value that cannot be asked for.
+pub(crate) fn not_available(name: &str, what: &str) -> Reply {
     Reply::field_error(
         name,
         &format!("Select a valid choice. {what} is not one of the available choices."),
     )
+}
+
+/// The value of a filter by yes or no; anything else asks for nothing.
+pub(crate) fn boolean(request: &Request, name: &str) -> Option<bool> {
+    match request.param(name) {
+        Some("true" | "True" | "1") => Some(true),
+        Some("false" | "False" | "0") => Some(false),
+        _ => None,
+    }
 }
 
 /// The object that a filter names by its key.

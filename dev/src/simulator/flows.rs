@@ -9,7 +9,9 @@ use super::pagination;
 use super::serializer::{self, Mode, Refused};
 use super::stages;
 use super::state::{Flow, State};
+use super::texts;
 use super::used_by;
+use super::versions::Rules;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -30,46 +32,60 @@ const DESIGNATIONS: &[&str] = &[
 const BACKGROUND: &str = "/static/dist/assets/images/flow_background.jpg";
 
 /// The fields of a flow.
-pub(crate) fn fields() -> Vec<Field> {
+pub(crate) fn fields(rules: &Rules) -> Vec<Field> {
     let text = FieldKind::Text { blank: false };
-    let layouts = &[
+    let denied = FieldKind::Choice(&["message_continue", "message", "continue"]);
+    let mode = FieldKind::Choice(&["all", "any"]);
+    let authentication = authentication(rules);
+    let mut fields = vec![
+        Field::new("name", text.clone(), Value::Null).required(),
+        Field::new("slug", FieldKind::Slug, Value::Null).required(),
+        Field::new("title", text, Value::Null).required(),
+        Field::new("designation", FieldKind::Choice(DESIGNATIONS), Value::Null).required(),
+        Field::new("policy_engine_mode", mode, json!("any")),
+        Field::new("compatibility_mode", FieldKind::Boolean, json!(false)),
+        Field::new("layout", layout(rules), json!("stacked")),
+        Field::new("denied_action", denied, json!("message_continue")),
+        Field::new("authentication", authentication, json!("none")),
+    ];
+    if rules.background_url {
+        fields.push(Field::new("background", FieldKind::File, json!("")));
+    }
+    fields
+}
+
+fn layout(rules: &Rules) -> FieldKind {
+    const ALL: &[&str] = &[
         "stacked",
         "content_left",
         "content_right",
         "sidebar_left",
         "sidebar_right",
+        "sidebar_left_frame_background",
+        "sidebar_right_frame_background",
     ];
-    let denied = &["message_continue", "message", "continue"];
-    let authentication = &[
+    const FRAMED: usize = 2;
+    FieldKind::Choice(if rules.framed_layouts {
+        ALL
+    } else {
+        &ALL[..ALL.len() - FRAMED]
+    })
+}
+
+fn authentication(rules: &Rules) -> FieldKind {
+    const ALL: &[&str] = &[
         "none",
         "require_authenticated",
         "require_unauthenticated",
         "require_superuser",
         "require_outpost",
+        "require_redirect",
     ];
-    vec![
-        Field::new("name", text.clone(), Value::Null).required(),
-        Field::new("slug", FieldKind::Slug, Value::Null).required(),
-        Field::new("title", text, Value::Null).required(),
-        Field::new("designation", FieldKind::Choice(DESIGNATIONS), Value::Null).required(),
-        Field::new(
-            "policy_engine_mode",
-            FieldKind::Choice(&["all", "any"]),
-            json!("any"),
-        ),
-        Field::new("compatibility_mode", FieldKind::Boolean, json!(false)),
-        Field::new("layout", FieldKind::Choice(layouts), json!("stacked")),
-        Field::new(
-            "denied_action",
-            FieldKind::Choice(denied),
-            json!("message_continue"),
-        ),
-        Field::new(
-            "authentication",
-            FieldKind::Choice(authentication),
-            json!("none"),
-        ),
-    ]
+    FieldKind::Choice(if rules.require_redirect {
+        ALL
+    } else {
+        &ALL[..ALL.len() - 1]
+    })
 }
 
 /// Checks the flows that are sent inside a stage.
@@ -83,9 +99,10 @@ pub(crate) fn check_flow_set(value: &Value, context: &Context<'_>) -> Result<Val
         instance: None,
         partial: false,
     };
+    let fields = fields(&context.state.rules);
     let mut errors = Vec::new();
     for item in items {
-        match serializer::run(context.state, &fields(), item, mode) {
+        match serializer::run(context.state, &fields, item, mode) {
             Ok(_) => errors.push(json!({})),
             Err(Refused::Errors(found)) => errors.push(Value::Object(found)),
             Err(Refused::Crash) => return Err(Invalid::Crash),
@@ -112,16 +129,17 @@ pub(crate) fn flow_set(state: &State, stage: Uuid) -> Value {
         .collect()
 }
 
+/// Fields of a flow that a stage does not show.
+const NOT_IN_SETS: [&str; 2] = ["authentication", "background"];
+
 fn render_in_set(state: &State, flow: &Flow) -> Value {
     let mut body = json!({
         "pk": flow.pk,
         "policybindingmodel_ptr_id": flow.base,
         "export_url": format!("/api/v3/flows/instances/{}/export/", flow.text("slug")),
     });
-    for field in fields()
-        .iter()
-        .filter(|field| field.name != "authentication")
-    {
+    let fields = fields(&state.rules);
+    for field in fields.iter().filter(|f| !NOT_IN_SETS.contains(&f.name)) {
         body[field.name] = flow.fields[field.name].clone();
     }
     let background = if state.rules.background_url {
@@ -129,14 +147,26 @@ fn render_in_set(state: &State, flow: &Flow) -> Value {
     } else {
         "background"
     };
-    body[background] = json!(BACKGROUND);
+    body[background] = json!(background_url(flow));
     body
+}
+
+/// Where a flow's background is. An uploaded file is behind a token, of which nobody here reads more than that.
+fn background_url(flow: &Flow) -> String {
+    match flow.text("background") {
+        "" => BACKGROUND.to_owned(),
+        name if texts::is_elsewhere(name) => name.to_owned(),
+        name => format!(
+            "/files/media/public/{name}?token={0}.{0}.{0}",
+            flow.base.simple()
+        ),
+    }
 }
 
 fn render(state: &State, flow: &Flow) -> Value {
     let mut body = render_in_set(state, flow);
     if state.rules.background_url {
-        body["background"] = json!("");
+        body["background"] = flow.fields["background"].clone();
         body["background_themed_urls"] = Value::Null;
     }
     let mut bindings: Vec<_> = state
@@ -171,7 +201,7 @@ pub(crate) fn collection(state: &mut State, request: &Request) -> Result<Reply, 
                 instance: None,
                 partial: false,
             };
-            let values = serializer::run(state, &fields(), &body, mode);
+            let values = serializer::run(state, &fields(&state.rules), &body, mode);
             let pk = state.add_flow(values.map_err(|refused| refused.reply(request))?);
             Ok(Reply::json(201, render(state, &state.flows[&pk])))
         }
@@ -200,8 +230,8 @@ fn change(state: &mut State, request: &Request, pk: Uuid) -> Result<Reply, Reply
         instance: Some(pk),
         partial: request.method == "PATCH",
     };
-    let values =
-        serializer::run(state, &fields(), &body, mode).map_err(|refused| refused.reply(request))?;
+    let values = serializer::run(state, &fields(&state.rules), &body, mode)
+        .map_err(|refused| refused.reply(request))?;
     let touched = state.tick();
     if let Some(flow) = state.flows.get_mut(&pk) {
         state.slugs.remove(flow.text("slug"));

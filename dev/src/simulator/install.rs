@@ -1,6 +1,7 @@
 //! What a server holds after its installation.
 
 use super::state::State;
+use super::tables::Table;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -59,6 +60,20 @@ const USER_STAGES: [(&str, &str, &str); 4] = [
     ),
 ];
 
+/// The flows of the default brand.
+const BRAND_FLOWS: [(&str, &str); 3] = [
+    ("flow_authentication", "default-authentication-flow"),
+    ("flow_invalidation", "default-invalidation-flow"),
+    ("flow_user_settings", "default-user-settings-flow"),
+];
+
+/// Scopes of OpenID, and what keeps their mappings as they are.
+const SCOPES: [(&str, &str); 3] = [
+    ("openid", "goauthentik.io/providers/oauth2/scope-openid"),
+    ("email", "goauthentik.io/providers/oauth2/scope-email"),
+    ("profile", "goauthentik.io/providers/oauth2/scope-profile"),
+];
+
 impl State {
     /// Adds the flows, stages and bindings that a fresh server has.
     pub(crate) fn install(&mut self) {
@@ -68,6 +83,7 @@ impl State {
             self.install_flow(flow);
         }
         self.install_stages(&defaults.stages);
+        self.install_rows();
         for binding in defaults.bindings {
             let (target, stage) = (self.slugs[&binding.flow], self.names[&binding.stage]);
             self.bind(target, stage, binding.order, super::bindings::defaults());
@@ -97,6 +113,27 @@ impl State {
         let policies = (0..flow.policies).map(|_| Uuid::new_v4()).collect();
         if let Some(flow) = self.flows.get_mut(&pk) {
             flow.policies = policies;
+        }
+    }
+
+    /// The default brand, and some of the mappings that come with the server.
+    fn install_rows(&mut self) {
+        let mut brand = Map::from_iter([
+            ("domain".to_owned(), json!("authentik-default")),
+            ("default".to_owned(), json!(true)),
+        ]);
+        brand.extend(BRAND_FLOWS.map(|(field, flow)| (field.to_owned(), json!(self.slugs[flow]))));
+        self.add_row(Table::Brand, brand);
+        for (scope, managed) in SCOPES {
+            let name = format!("authentik default OAuth Mapping: OpenID '{scope}'");
+            let mapping = Map::from_iter([
+                ("name".to_owned(), json!(name)),
+                ("expression".to_owned(), json!("return {}")),
+            ]);
+            let id = self.add_row(Table::ScopeMapping, mapping);
+            if let Some(row) = self.rows.get_mut(&id) {
+                row.managed = Some(managed);
+            }
         }
     }
 

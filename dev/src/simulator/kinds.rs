@@ -1,6 +1,7 @@
 //! The kinds of stages: their names in the API and their fields.
 
 use super::fields::{Field, FieldKind};
+use super::setup_kinds::{self, USER_VERIFICATION, hints};
 use super::versions::Rules;
 use serde_json::{Value, json};
 
@@ -24,6 +25,9 @@ pub(crate) struct Kind {
     pub(crate) fields: Vec<Field>,
     /// The component of the user's settings page, for kinds that users set up.
     pub(crate) user_settings: Option<&'static str>,
+    /// The model of the devices that refer to the stage that they were enrolled through. TOTP, static and `WebAuthn`
+    /// devices refer to none.
+    pub(crate) device: Option<&'static str>,
 }
 
 impl Kind {
@@ -40,14 +44,8 @@ impl Kind {
 
 /// All kinds that a server of the release starts with or the recordings create.
 pub(crate) fn all(rules: &Rules) -> Vec<Kind> {
-    let mut kinds = vec![
-        validate(rules),
-        duo(rules),
-        totp(rules),
-        statics(rules),
-        webauthn(rules),
-        dummy(),
-    ];
+    let mut kinds = vec![validate(rules), dummy()];
+    kinds.extend(setup_kinds::all(rules));
     kinds.extend(without_endpoint());
     kinds
 }
@@ -102,143 +100,7 @@ fn validate(rules: &Rules) -> Kind {
         verbose_name: "Authenticator Validation Stage",
         fields,
         user_settings: None,
-    }
-}
-
-const USER_VERIFICATION: &[&str] = &["required", "preferred", "discouraged"];
-
-fn hints(name: &'static str) -> Field {
-    let of = vec!["security-key", "client-device", "hybrid"];
-    Field::new(
-        name,
-        FieldKind::Choices {
-            of,
-            may_be_empty: true,
-        },
-        json!([]),
-    )
-}
-
-/// The fields of every stage that a user's own flow can set up.
-fn configurable(rules: &Rules) -> Vec<Field> {
-    let blank = rules.blank_friendly_name;
-    let none = if blank { json!("") } else { Value::Null };
-    vec![
-        Field::new("configure_flow", FieldKind::Flow, Value::Null).nullable(true),
-        Field::new("friendly_name", FieldKind::Text { blank }, none).nullable(!blank),
-    ]
-}
-
-fn duo(rules: &Rules) -> Kind {
-    let required = FieldKind::Text { blank: false };
-    let optional = FieldKind::Text { blank: true };
-    let mut fields = configurable(rules);
-    fields.extend([
-        Field::new("client_id", required.clone(), Value::Null).required(),
-        Field::new("client_secret", required.clone(), Value::Null)
-            .required()
-            .write_only(),
-        Field::new("api_hostname", required, Value::Null).required(),
-        Field::new("admin_integration_key", optional.clone(), json!("")),
-        Field::new("admin_secret_key", optional, json!("")).write_only(),
-    ]);
-    Kind {
-        route: Some("authenticator/duo"),
-        app: "authentik_stages_authenticator_duo",
-        model: DUO,
-        class: "AuthenticatorDuoStage",
-        component: "ak-stage-authenticator-duo-form",
-        verbose_name: "Duo Authenticator Setup Stage",
-        fields,
-        user_settings: Some("ak-user-settings-authenticator-duo"),
-    }
-}
-
-fn totp(rules: &Rules) -> Kind {
-    let mut fields = configurable(rules);
-    fields.push(Field::new(
-        "digits",
-        FieldKind::Choice(&["6", "8"]),
-        json!("6"),
-    ));
-    Kind {
-        route: Some("authenticator/totp"),
-        app: "authentik_stages_authenticator_totp",
-        model: "authenticatortotpstage",
-        class: "AuthenticatorTOTPStage",
-        component: "ak-stage-authenticator-totp-form",
-        verbose_name: "TOTP Authenticator Setup Stage",
-        fields,
-        user_settings: Some("ak-user-settings-authenticator-totp"),
-    }
-}
-
-fn statics(rules: &Rules) -> Kind {
-    let mut fields = configurable(rules);
-    fields.extend([
-        Field::new("token_count", FieldKind::Integer, json!(6)),
-        Field::new("token_length", FieldKind::Integer, json!(12)),
-    ]);
-    Kind {
-        route: Some("authenticator/static"),
-        app: "authentik_stages_authenticator_static",
-        model: "authenticatorstaticstage",
-        class: "AuthenticatorStaticStage",
-        component: "ak-stage-authenticator-static-form",
-        verbose_name: "Static Authenticator Setup Stage",
-        fields,
-        user_settings: Some("ak-user-settings-authenticator-static"),
-    }
-}
-
-fn webauthn(rules: &Rules) -> Kind {
-    const ATTACHMENT: &[&str] = &["platform", "cross-platform"];
-    let mut fields = configurable(rules);
-    fields.extend([
-        Field::new(
-            "user_verification",
-            FieldKind::Choice(USER_VERIFICATION),
-            json!("preferred"),
-        ),
-        Field::new(
-            "authenticator_attachment",
-            FieldKind::Choice(ATTACHMENT),
-            Value::Null,
-        )
-        .nullable(true),
-        Field::new(
-            "resident_key_requirement",
-            FieldKind::Choice(USER_VERIFICATION),
-            json!("preferred"),
-        ),
-    ]);
-    if rules.webauthn_hints {
-        fields.push(hints("hints"));
-        fields.push(Field::new(
-            "prevent_duplicate_devices",
-            FieldKind::Boolean,
-            json!(true),
-        ));
-    }
-    if rules.device_types {
-        fields.push(Field::new(
-            "device_type_restrictions",
-            FieldKind::DeviceTypes,
-            json!([]),
-        ));
-    }
-    if rules.webauthn_attempts {
-        fields.push(Field::new("max_attempts", FieldKind::Integer, json!(0)));
-    }
-    Kind {
-        route: Some("authenticator/webauthn"),
-        app: "authentik_stages_authenticator_webauthn",
-        model: rules.webauthn_model,
-        class: "AuthenticatorWebAuthnStage",
-        component: "ak-stage-authenticator-webauthn-form",
-        verbose_name: "WebAuthn Authenticator Setup Stage",
-        fields,
-        user_settings: Some("ak-user-settings-authenticator-webauthn"),
+        device: None,
     }
 }
 
@@ -252,6 +114,7 @@ fn dummy() -> Kind {
         verbose_name: "Dummy Stage",
         fields: vec![Field::new("throw_error", FieldKind::Boolean, json!(false))],
         user_settings: None,
+        device: None,
     }
 }
 
@@ -318,6 +181,7 @@ fn without_endpoint() -> Vec<Kind> {
         verbose_name,
         fields: Vec::new(),
         user_settings: (model == "passwordstage").then_some("ak-user-settings-password"),
+        device: None,
     })
     .collect()
 }

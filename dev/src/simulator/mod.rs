@@ -1,7 +1,7 @@
 //! A simulated authentik: an HTTP server in this process that answers as a real one does.
 //!
-//! It covers the stages that the operator manages and what they touch: flows, bindings, `WebAuthn`
-//! device types, users, tokens and permissions. Its rules are those of the server, not of any
+//! It covers the stages of second factors and what they touch: flows, bindings, `WebAuthn` device
+//! types, users, tokens and permissions. Its rules are those of the server, not of any
 //! client, and `tests/contract.rs` holds them to recordings of real servers. What differs between
 //! releases is in `versions.rs`.
 
@@ -9,6 +9,8 @@ mod accounts;
 mod auth;
 mod bindings;
 mod busy;
+mod durations;
+mod field_filters;
 mod fields;
 mod filters;
 mod flows;
@@ -18,15 +20,19 @@ mod kinds;
 mod pagination;
 mod python;
 mod router;
+mod rows;
 mod serializer;
 mod server;
 mod sets;
+mod setup_kinds;
 mod stage_list;
 mod stages;
 mod state;
 mod system;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod used_by;
 mod versions;
 

@@ -7,6 +7,7 @@ use super::flows;
 use super::http::{self, Reply, Request};
 use super::kinds::DUO;
 use super::python;
+use super::rows;
 use super::stages::{self, Scope};
 use super::state::State;
 use super::system;
@@ -44,6 +45,16 @@ fn view(state: &mut State, request: &Request) -> Result<Reply, Reply> {
     let mut answer = || match parts.as_slice() {
         ["stages", rest @ ..] => stage_view(state, request, rest),
         ["flows", rest @ ..] => flow_view(state, request, rest),
+        ["core", "brands", rest @ ..] => rows::answer(state, request, &rows::BRANDS, rest),
+        ["providers", "oauth2", rest @ ..] => {
+            rows::answer(state, request, &rows::OAUTH2_PROVIDERS, rest)
+        }
+        ["propertymappings", "notification", rest @ ..] => {
+            rows::answer(state, request, &rows::WEBHOOK_MAPPINGS, rest)
+        }
+        ["propertymappings", "all", rest @ ..] => {
+            rows::answer(state, request, &rows::MAPPINGS, rest)
+        }
         ["core" | "rbac", ..] => account_view(state, request, &parts),
         ["admin", "version"] => system::version(state, request),
         ["admin", "settings"] => system::settings(state, request),

@@ -5,7 +5,7 @@ use super::busy;
 use super::http::{Reply, Request};
 use super::router;
 use super::sets::{self, Gap, HeldSets};
-use super::state::{DuoDevice, State};
+use super::state::State;
 use super::versions::Version;
 use crate::churn::Churn;
 use crate::template::template;
@@ -194,15 +194,15 @@ impl Simulator {
         self.app.state().accounts.add_role(name, username)
     }
 
+    /// Enrols a user's device through a set-up stage of any kind. `used_by/` tells of Duo, SMS and e-mail devices;
+    /// TOTP, static and `WebAuthn` devices do not refer to their stage, so it is as if they were not there.
+    pub fn enroll_device(&self, stage: Uuid, name: &str) {
+        self.app.state().enroll_device(stage, name);
+    }
+
     /// Enrols a user's device through a Duo stage, as `used_by/` then tells.
     pub fn enroll_duo_device(&self, stage: Uuid, name: &str) {
-        let mut state = self.app.state();
-        let id = state.tick();
-        state.duo_devices.push(DuoDevice {
-            id,
-            stage,
-            name: name.to_owned(),
-        });
+        self.enroll_device(stage, name);
     }
 
     /// Refuses from now on to delete a stage through which devices are enrolled, as 2026.8 does: with an internal

@@ -1,9 +1,10 @@
 //! Lists of stages: what they are filtered and ordered by.
 
 use super::accounts::User;
+use super::field_filters;
 use super::filters;
 use super::http::{Reply, Request};
-use super::kinds::DUO;
+use super::kinds::{DUO, VALIDATE};
 use super::pagination;
 use super::stages::{Scope, render};
 use super::state::{Stage, State};
@@ -68,9 +69,14 @@ fn filter_fields(
     let Scope::Kind(kind) = scope else {
         return Ok(());
     };
-    if state.kinds[kind].model == DUO {
-        return filter_duo(state, request, rows);
+    match state.kinds[kind].model {
+        VALIDATE => filter_validate(state, request, rows),
+        DUO => filter_duo(state, request, rows),
+        _ => filter_setup(state, request, kind, rows),
     }
+}
+
+fn filter_validate(state: &State, request: &Request, rows: &mut Vec<&Stage>) -> Result<(), Reply> {
     let actions = ["skip", "deny", "configure"];
     if let Some(action) = filters::choice(request, "not_configured_action", &actions)? {
         rows.retain(|stage| stage.fields["not_configured_action"] == action);
@@ -83,6 +89,21 @@ fn filter_fields(
             stages.is_some_and(|stages| used.iter().any(|id| stages.contains(&json!(id))))
         };
         rows.retain(|stage| uses(stage));
+    }
+    Ok(())
+}
+
+/// Set-up stages can be filtered by all of their fields, but for lists.
+fn filter_setup(
+    state: &State,
+    request: &Request,
+    kind: usize,
+    rows: &mut Vec<&Stage>,
+) -> Result<(), Reply> {
+    for field in &state.kinds[kind].fields {
+        field_filters::keep(state, request, field, rows, |stage| {
+            &stage.fields[field.name]
+        })?;
     }
     Ok(())
 }

@@ -26,6 +26,10 @@ fn model(kind: &Kind) -> Model {
     }
 }
 
+/// The fields that name device types.
+pub(crate) const DEVICE_TYPE_FIELDS: [&str; 2] =
+    ["webauthn_allowed_device_types", "device_type_restrictions"];
+
 /// Which stages a view is about.
 #[derive(Clone, Copy)]
 pub(crate) enum Scope {
@@ -82,8 +86,7 @@ pub(crate) fn item(
         }
         ("DELETE", _) => {
             let pk = find(state, request, scope, key, &user)?.pk;
-            if state.devices_protected && state.duo_devices.iter().any(|device| device.stage == pk)
-            {
+            if state.devices_protected && state.devices.iter().any(|device| device.stage == pk) {
                 return Err(Reply::page(500));
             }
             state.remove_stage(pk);
@@ -290,7 +293,7 @@ pub(crate) fn render(state: &State, stage: &Stage, scope: Scope) -> Value {
     if let Some(used) = body.get_mut("configuration_stages") {
         by_last_write(state, used);
     }
-    for field in ["webauthn_allowed_device_types", "device_type_restrictions"] {
+    for field in DEVICE_TYPE_FIELDS {
         if let Some(types) = body.get(field) {
             body[format!("{field}_obj")] = device_types(state, types);
         }

@@ -4,6 +4,7 @@ use super::accounts::Accounts;
 use super::kinds::{self, Kind};
 use super::python;
 use super::sets::Unwritten;
+use super::tables::Row;
 use super::versions::{Rules, Seed, Version};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -54,9 +55,9 @@ pub(crate) struct Binding {
     pub(crate) touched: u64,
 }
 
-/// A user's enrolled Duo device.
+/// A user's device, of a kind that refers to the stage that it was enrolled through.
 #[derive(Clone, Debug)]
-pub(crate) struct DuoDevice {
+pub(crate) struct Device {
     pub(crate) id: u64,
     pub(crate) stage: Uuid,
     pub(crate) name: String,
@@ -76,7 +77,8 @@ pub(crate) struct State {
     pub(crate) bindings: HashMap<Uuid, Binding>,
     /// Bindings by stage.
     pub(crate) bound: HashMap<Uuid, BTreeSet<Uuid>>,
-    pub(crate) duo_devices: Vec<DuoDevice>,
+    pub(crate) devices: Vec<Device>,
+    pub(crate) rows: HashMap<Uuid, Row>,
     pub(crate) accounts: Accounts,
     pub(crate) database_down: bool,
     pub(crate) redis_down: bool,
@@ -103,7 +105,8 @@ impl State {
             slugs: BTreeMap::new(),
             bindings: HashMap::new(),
             bound: HashMap::new(),
-            duo_devices: Vec::new(),
+            devices: Vec::new(),
+            rows: HashMap::new(),
             accounts: Accounts::new(token),
             database_down: false,
             redis_down: false,
@@ -182,7 +185,7 @@ impl State {
         for binding in self.bound.remove(&pk).unwrap_or_default() {
             self.bindings.remove(&binding);
         }
-        self.duo_devices.retain(|device| device.stage != pk);
+        self.devices.retain(|device| device.stage != pk);
         let key = json!(pk);
         for stage in self.stages.values_mut() {
             if let Some(Value::Array(used)) = stage.fields.get_mut("configuration_stages") {
@@ -191,9 +194,23 @@ impl State {
         }
     }
 
+    /// Enrols a user's device through a stage. Of kinds whose devices refer to no stage, nothing tells of it.
+    pub(crate) fn enroll_device(&mut self, stage: Uuid, name: &str) {
+        let refers = |stage: &Stage| self.kind(stage).device.is_some();
+        if !self.stages.get(&stage).is_some_and(refers) {
+            return;
+        }
+        let id = self.tick();
+        self.devices.push(Device {
+            id,
+            stage,
+            name: name.to_owned(),
+        });
+    }
+
     /// Adds a flow; fields that are not given get their defaults.
     pub(crate) fn add_flow(&mut self, values: Map<String, Value>) -> Uuid {
-        let fields = super::serializer::with_defaults(&super::flows::fields(), values);
+        let fields = super::serializer::with_defaults(&super::flows::fields(&self.rules), values);
         let (pk, touched) = (Uuid::new_v4(), self.tick());
         let flow = Flow {
             pk,
@@ -222,12 +239,17 @@ impl State {
         for binding in bindings {
             self.unbind(binding);
         }
-        let key = json!(pk);
+        self.unset(&json!(pk));
+        self.forget_flow(&json!(pk));
+    }
+
+    /// Takes a flow or mapping that is gone out of the stages that name it.
+    pub(crate) fn unset(&mut self, key: &Value) {
         for stage in self.stages.values_mut() {
-            if stage.fields.get("configure_flow") == Some(&key) {
-                stage
-                    .fields
-                    .insert("configure_flow".to_owned(), Value::Null);
+            for field in ["configure_flow", "mapping"] {
+                if let Some(value) = stage.fields.get_mut(field).filter(|value| *value == key) {
+                    *value = Value::Null;
+                }
             }
         }
     }

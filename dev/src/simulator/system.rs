@@ -9,7 +9,7 @@ use super::stages;
 use super::state::State;
 use serde_json::{Value, json};
 
-const DEVICE_TYPE: Model = Model {
+pub(crate) const DEVICE_TYPE: Model = Model {
     app: "authentik_stages_authenticator_webauthn",
     name: "webauthndevicetype",
 };

@@ -4,11 +4,13 @@ use super::accounts::User;
 use super::auth::Model;
 use super::bindings;
 use super::flows;
+use super::kinds::Kind;
 use super::python;
-use super::stages;
-use super::state::{Binding, Flow, Stage, State};
+use super::stages::{self, DEVICE_TYPE_FIELDS};
+use super::state::{Binding, Device, Flow, Stage, State};
+use super::system;
+use super::tables::{Row, Table};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 /// The users of a stage, as far as the caller may see them.
 pub(crate) fn stage(state: &State, stage: &Stage, user: &User) -> Value {
@@ -21,7 +23,8 @@ pub(crate) fn stage(state: &State, stage: &Stage, user: &User) -> Value {
             .map(|flow| entry(flows::MODEL, &flow.pk, flow_name(flow), "cascade_many")),
     );
     users.extend(bindings.iter().map(|binding| binding_entry(binding)));
-    users.extend(duo_devices(state, stage.pk));
+    users.extend(device_types(state, stage));
+    users.extend(devices(state, stage));
     visible(state, users, user)
 }
 
@@ -45,18 +48,33 @@ fn configuration_stages(state: &State, stage: &Stage) -> Vec<Entry> {
         .collect()
 }
 
-const DUO_DEVICE: Model = Model {
-    app: "authentik_stages_authenticator_duo",
-    name: "duodevice",
-};
+/// A stage is said to be used by the device types that it allows, too.
+fn device_types(state: &State, stage: &Stage) -> Vec<Entry> {
+    let types = |field: &str| stage.fields.get(field).and_then(Value::as_array);
+    let keys = DEVICE_TYPE_FIELDS.iter().filter_map(|field| types(field));
+    keys.flatten()
+        .filter_map(|key| key.as_str().and_then(python::uuid))
+        .map(|id| {
+            let description = state.device_type(id).unwrap_or_default();
+            let name = format!("WebAuthn device type {description} ({id})");
+            entry(system::DEVICE_TYPE, &id, name, "cascade_many")
+        })
+        .collect()
+}
 
-fn duo_devices(state: &State, stage: Uuid) -> Vec<Entry> {
-    let devices = state
-        .duo_devices
-        .iter()
-        .filter(|device| device.stage == stage);
+fn devices(state: &State, stage: &Stage) -> Vec<Entry> {
+    let kind = state.kind(stage);
+    let Some(name) = kind.device else {
+        return Vec::new();
+    };
+    let model = Model {
+        app: kind.app,
+        name,
+    };
+    let of_stage = |device: &&Device| device.stage == stage.pk;
+    let devices = state.devices.iter().filter(of_stage);
     devices
-        .map(|device| entry(DUO_DEVICE, &device.id, device.name.clone(), "cascade"))
+        .map(|device| entry(model, &device.id, device.name.clone(), "cascade"))
         .collect()
 }
 
@@ -69,25 +87,8 @@ pub(crate) fn flow(state: &State, flow: &Flow, user: &User) -> Value {
         .filter(|binding| binding.target == flow.pk)
         .collect();
     bindings.sort_by_key(|binding| binding.touched);
-    let configures = |stage: &&Stage| stage.fields.get("configure_flow") == Some(&key);
-    let mut users: Vec<Entry> = state
-        .stages_by_name(None)
-        .into_iter()
-        .filter(configures)
-        .map(|stage| {
-            let kind = state.kind(stage);
-            let name = format!("{} {}", kind.verbose_name, stage.name);
-            entry(
-                Model {
-                    app: kind.app,
-                    name: kind.model,
-                },
-                &stage.pk,
-                name,
-                "set_null",
-            )
-        })
-        .collect();
+    let mut users = stages_naming(state, "configure_flow", &key);
+    users.extend(rows_naming(state, &key));
     users.extend(bindings.iter().map(|binding| binding_entry(binding)));
     users.extend(
         bindings
@@ -103,6 +104,49 @@ pub(crate) fn flow(state: &State, flow: &Flow, user: &User) -> Value {
             }),
     );
     visible(state, users, user)
+}
+
+/// The users of a row, as far as the caller may see them.
+pub(crate) fn row(state: &State, row: &Row, user: &User) -> Value {
+    visible(state, stages_naming(state, "mapping", &row.key), user)
+}
+
+/// The stages that have a key in a field.
+fn stages_naming(state: &State, field: &str, key: &Value) -> Vec<Entry> {
+    let stages = state.stages_by_name(None).into_iter();
+    let naming = stages.filter(|stage| stage.fields.get(field) == Some(key));
+    let entries = naming.map(|stage| {
+        let kind = state.kind(stage);
+        let model = Model {
+            app: kind.app,
+            name: kind.model,
+        };
+        let name = format!("{} {}", title(kind), stage.name);
+        entry(model, &stage.pk, name, "set_null")
+    });
+    entries.collect()
+}
+
+/// How stages of a kind begin what they call themselves.
+fn title(kind: &Kind) -> &'static str {
+    match kind.model {
+        "authenticatorstaticstage" => "Static Authenticator Stage",
+        "authenticatoremailstage" => "Email Authenticator Stage",
+        _ => kind.verbose_name,
+    }
+}
+
+/// The brands and providers that name a flow, once for each field.
+fn rows_naming(state: &State, key: &Value) -> Vec<Entry> {
+    let mut entries = Vec::new();
+    for row in state.rows.values() {
+        let fields = row.fields.iter().filter(|(_, value)| *value == key);
+        entries.extend(fields.map(|(field, _)| {
+            let model = row.table.model_as_user();
+            entry(model, &row.path_key(), row.title(), Table::on_delete(field))
+        }));
+    }
+    entries
 }
 
 type Entry = (Model, Value);

@@ -108,8 +108,16 @@ pub(crate) struct Rules {
     pub(crate) flow_set_read_only: bool,
     pub(crate) default_page_size: usize,
     pub(crate) max_page_size: usize,
-    /// Whether flows have `background_url`, and flow sets nothing else.
+    /// Whether flows have `background_url`, which flow sets show instead of a `background` that can be written.
     pub(crate) background_url: bool,
+    /// How long a flow's slug can be: schemas from 2025.12 on bound it no more.
+    pub(crate) longest_slug: usize,
+    /// Whether a flow can leave a frame around its background, as schemas from 2026.2 on say.
+    pub(crate) framed_layouts: bool,
+    /// Whether a flow can be kept for those whom another has sent there, as schemas from 2024.12 on say.
+    pub(crate) require_redirect: bool,
+    /// How long a static token can be.
+    pub(crate) longest_static_token: i64,
     /// Whether an authentication scheme other than Bearer is refused instead of ignored.
     pub(crate) refuses_other_schemes: bool,
     /// Whether an object's page tells an anonymous caller of permission instead of credentials.
@@ -174,6 +182,10 @@ impl Rules {
             default_page_size: if v2026_5 { 20 } else { 100 },
             max_page_size: if v2026_5 { 100 } else { usize::MAX },
             background_url: v2026_5,
+            longest_slug: if v2026_5 { usize::MAX } else { 50 },
+            framed_layouts: v2026_5,
+            require_redirect: v2025_10,
+            longest_static_token: if v2026_5 { 100 } else { i32::MAX.into() },
             refuses_other_schemes: !v2026_5,
             objects_hide_missing_credentials: v2024_8,
             used_by_needs_permission: v2024_8,

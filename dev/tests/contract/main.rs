@@ -5,6 +5,7 @@
 //! they are compared through a mapping that must stay one to one. What may differ, and why, is in
 //! `contract/exceptions.jsonl`.
 
+mod between;
 mod compare;
 mod recording;
 mod replay;
@@ -88,4 +89,8 @@ recordings! {
     bindings_2024_8: "bindings" V2024_8,
     bindings_2025_10: "bindings" V2025_10,
     bindings_2026_5: "bindings" V2026_5,
+    kinds_2024_2: "kinds" V2024_2,
+    kinds_2024_8: "kinds" V2024_8,
+    kinds_2025_10: "kinds" V2025_10,
+    kinds_2026_5: "kinds" V2026_5,
 }

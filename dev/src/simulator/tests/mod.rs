@@ -1,3 +1,5 @@
+mod kinds;
+
 use super::{Latency, Simulator, Version};
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
@@ -128,7 +130,7 @@ async fn rows_are_seen_without_their_sets_while_these_are_held() {
     let used = bench
         .post(
             "/api/v3/stages/authenticator/totp/",
-            json!({ "name": "totp" }),
+            json!({ "name": "totp", "digits": "6" }),
         )
         .await;
     let held = bench.simulator.hold_sets();
