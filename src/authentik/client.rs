@@ -47,7 +47,7 @@ impl From<Uuid> for ObjectId<'_> {
 impl ObjectId<'_> {
     fn end_of_path(&self, collection: Collection) -> String {
         match collection.address() {
-            Address::Key => self.key.to_string(),
+            Address::Key => collection.key_text(self.key),
             Address::Label { .. } => self.label.to_owned(),
         }
     }
@@ -114,7 +114,7 @@ impl Client {
         key: Uuid,
     ) -> Result<Option<T>, Error> {
         let Address::Label { key_filter } = collection.address() else {
-            return self.page_of(collection, &key.to_string()).await;
+            return self.page_of(collection, &collection.key_text(key)).await;
         };
         let text = key.to_string();
         let keep = |row: T| (row.key() == key).then_some(row);

@@ -6,6 +6,7 @@ use std::{
 };
 
 use reqwest::Method;
+use uuid::Uuid;
 
 /// A kind of object that authentik keeps, and where.
 #[derive(Clone, Copy)]
@@ -17,6 +18,8 @@ pub struct Definition {
     path: &'static str,
     /// Field of the primary key, which every supported release can order by.
     key: &'static str,
+    /// Whether primary keys are numbers, and no UUIDs. They are kept as UUIDs of that number.
+    is_numbered: bool,
     /// Field by which people name such an object, and the filter by it.
     label: &'static str,
     /// How the path of one object ends.
@@ -43,6 +46,7 @@ impl Definition {
         Self {
             path,
             key: "pk",
+            is_numbered: false,
             label: "name",
             address: Address::Key,
             model,
@@ -52,6 +56,14 @@ impl Definition {
     /// Objects of another primary key and another label.
     const fn keyed(self, key: &'static str, label: &'static str) -> Self {
         Self { key, label, ..self }
+    }
+
+    /// Objects whose primary keys are numbers.
+    const fn numbered(self) -> Self {
+        Self {
+            is_numbered: true,
+            ..self
+        }
     }
 
     /// Objects that are found at their label.
@@ -101,10 +113,8 @@ impl Collection {
             .keyed("brand_uuid", "domain"),
     );
     /// Providers of every kind. To be read only.
-    pub const PROVIDERS: Self = Self::of(&Definition::new(
-        "providers/all",
-        ("authentik_core", "provider"),
-    ));
+    pub const PROVIDERS: Self =
+        Self::of(&Definition::new("providers/all", ("authentik_core", "provider")).numbered());
 
     /// The collection that is defined so.
     pub const fn of(definition: &'static Definition) -> Self {
@@ -119,6 +129,22 @@ impl Collection {
     /// Field of the primary key.
     pub fn key(self) -> &'static str {
         self.0.key
+    }
+
+    /// The primary key that is written so.
+    pub fn parse_key(self, text: &str) -> Option<Uuid> {
+        match self.0.is_numbered {
+            true => text.parse().map(Uuid::from_u128).ok(),
+            false => text.parse().ok(),
+        }
+    }
+
+    /// A primary key as it is written.
+    pub(super) fn key_text(self, key: Uuid) -> String {
+        match self.0.is_numbered {
+            true => key.as_u128().to_string(),
+            false => key.to_string(),
+        }
     }
 
     /// Field by which people name such an object, and the filter by it.

@@ -256,6 +256,8 @@ fn key(collection: Collection, raw: &RawValue) -> Option<Uuid> {
         _ => keys.pk,
     };
     let key = key?.get();
-    let number = || key.parse().map(Uuid::from_u128).ok();
-    serde_json::from_str(key).ok().or_else(number)
+    match serde_json::from_str::<String>(key) {
+        Ok(text) => collection.parse_key(&text),
+        Err(_) => collection.parse_key(key),
+    }
 }

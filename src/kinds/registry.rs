@@ -38,7 +38,9 @@ pub(super) use kinds;
 pub struct KindName {
     /// Its name.
     pub kind: &'static str,
-    /// What its resources stand for: an object that is found here.
+    /// Where authentik keeps what its resources stand for.
+    pub collection: Collection,
+    /// Where a reference finds what its resources stand for, by its label.
     pub names: Collection,
     /// What messages call that.
     pub noun: &'static str,
@@ -52,6 +54,7 @@ pub fn kind_names() -> Vec<KindName> {
         fn kind<K: Kind>(&mut self) {
             self.0.push(KindName {
                 kind: K::KIND,
+                collection: K::COLLECTION,
                 names: K::NAMES,
                 noun: K::NOUN,
             });

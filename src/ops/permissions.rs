@@ -1,10 +1,12 @@
 //! What the user of an API token needs to be allowed in authentik, made from the registry of kinds.
 
+use std::collections::{BTreeSet, HashSet};
+
 use reqwest::Method;
 
 use crate::{
-    authentik::{Collection, model_permission},
-    kinds::{ForEachKind, Kind, for_each_kind},
+    authentik::{self, Collection, model_permission},
+    kinds::{Bound, ForEachKind, Kind, for_each_kind},
 };
 
 /// A model permission and what it is for.
@@ -19,68 +21,127 @@ pub struct Permission {
 /// Every model permission that the operator can make use of.
 #[must_use]
 pub fn all() -> Vec<Permission> {
-    let mut stages = Stages(Vec::new());
-    for_each_kind(&mut stages);
-    let others = [
+    let mut made = Made::default();
+    for_each_kind(&mut made);
+    let bindings = [
         (
-            Collection::ALL_STAGES,
-            vec![(
-                Method::GET,
-                "to find stages that a spec names, and names that a stage of another kind holds",
-            )],
+            Method::GET,
+            "`flows`; and to see what uses a stage or a flow, under `deletionPolicy: Delete`",
         ),
-        (
-            Collection::FLOWS,
-            vec![(Method::GET, "to find flows that a spec names")],
-        ),
-        (
-            Collection::BINDINGS,
-            vec![
-                (
-                    Method::GET,
-                    "`flows`; and to see what uses a stage, under `deletionPolicy: Delete`",
-                ),
-                (Method::POST, "`flows`"),
-                (Method::PATCH, "`flows`"),
-                (Method::DELETE, "`flows`"),
-            ],
-        ),
-        (
-            Collection::WEBAUTHN_DEVICE_TYPES,
-            vec![(Method::GET, "`webauthnAllowedDeviceTypes`")],
-        ),
+        (Method::POST, "`flows`"),
+        (Method::PATCH, "`flows`"),
+        (Method::DELETE, "`flows`"),
     ];
-    let others = others.into_iter().flat_map(|(collection, methods)| {
-        let permission = move |(method, purpose)| permission(collection, &method, purpose);
-        methods.into_iter().filter_map(permission)
-    });
-    let devices = Permission {
-        // What `used_by/` lists only to those who may see it.
-        name: "authentik_stages_authenticator_duo.view_duodevice".to_owned(),
-        purpose:
-            "to see people's devices, under `deletionPolicy: Delete`; without it they go unseen, and no message says so"
-                .to_owned(),
-    };
-    stages
-        .0
+    let bindings = bindings
         .into_iter()
-        .chain(others)
-        .chain([devices])
+        .filter_map(|(method, purpose)| permission(Collection::BINDINGS, &method, purpose));
+    let referred = made.referred.into_iter().filter_map(Referred::permission);
+    let all = made.kinds.into_iter().chain(referred).chain(bindings);
+    let mut seen = HashSet::new();
+    all.chain(made.deletions)
+        .filter(|permission| seen.insert(permission.name.clone()))
         .collect()
 }
 
-struct Stages(Vec<Permission>);
+/// What follows from the registry of kinds.
+#[derive(Default)]
+struct Made {
+    kinds: Vec<Permission>,
+    referred: Vec<Referred>,
+    deletions: Vec<Permission>,
+}
 
-impl ForEachKind for Stages {
+/// A collection that fields refer to.
+struct Referred {
+    collection: Collection,
+    fields: BTreeSet<&'static str>,
+    /// Whether objects of several kinds have their names there.
+    shares_names: bool,
+}
+
+impl Referred {
+    fn permission(self) -> Option<Permission> {
+        let fields: Vec<_> = self
+            .fields
+            .iter()
+            .map(|field| format!("`{field}`"))
+            .collect();
+        let also = match self.shares_names {
+            true => "; and to find names that a stage of another kind holds",
+            false => "",
+        };
+        let purpose = format!("{}{also}", fields.join(", "));
+        permission(self.collection, &Method::GET, &purpose)
+    }
+}
+
+impl Made {
+    fn refers(&mut self, collection: Collection, field: Option<&'static str>, shares_names: bool) {
+        let known = self
+            .referred
+            .iter()
+            .position(|known| known.collection == collection);
+        let index = known.unwrap_or_else(|| {
+            self.referred.push(Referred {
+                collection,
+                fields: BTreeSet::new(),
+                shares_names: false,
+            });
+            self.referred.len() - 1
+        });
+        let referred = &mut self.referred[index];
+        referred.fields.extend(field);
+        referred.shares_names |= shares_names;
+    }
+}
+
+impl ForEachKind for Made {
     fn kind<K: Kind>(&mut self) {
+        let noun = K::NOUN;
         for (method, purpose) in [
-            (Method::GET, "any use"),
-            (Method::POST, "to create a stage"),
-            (Method::PATCH, "to change a stage"),
-            (Method::DELETE, "`deletionPolicy: Delete` and `ForceDelete`"),
+            (Method::GET, "any use".to_owned()),
+            (Method::POST, format!("to create a {noun}")),
+            (Method::PATCH, format!("to change a {noun}")),
+            (
+                Method::DELETE,
+                "`deletionPolicy: Delete` and `ForceDelete`".to_owned(),
+            ),
         ] {
             let purpose = format!("`{}`: {purpose}", K::KIND);
-            self.0.extend(permission(K::COLLECTION, &method, &purpose));
+            self.kinds
+                .extend(permission(K::COLLECTION, &method, &purpose));
+        }
+        if K::NAMES != K::COLLECTION {
+            self.refers(K::NAMES, None, true);
+        }
+        if K::USAGE.bound == Bound::Stage {
+            self.refers(Collection::FLOWS, Some("flows"), false);
+        }
+        for field in K::FIELDS.iter().map(|row| &row.field) {
+            if let Some(collection) = field.refers_to {
+                self.refers(collection, Some(field.spec), false);
+            }
+        }
+        for users in K::USAGE.users {
+            let purpose = format!(
+                "`{}`: to see whether a {} uses the {noun}, under `deletionPolicy: Delete`",
+                K::KIND,
+                users.noun
+            );
+            self.deletions
+                .extend(permission(users.collection, &Method::GET, &purpose));
+        }
+        if let Some(devices) = K::USAGE.devices
+            && let Some(name) = authentik::permission(devices.model, &Method::GET)
+        {
+            self.deletions.push(Permission {
+                // What `used_by/` lists only to those who may see it.
+                name,
+                purpose: format!(
+                    "`{}`: to see people's devices, under `deletionPolicy: Delete`; without it they go unseen, and no message says so",
+                    K::KIND
+                ),
+            });
         }
     }
 }

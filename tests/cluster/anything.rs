@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use authentik_stage_operator::{api::conditions, stages};
+use authentik_stage_operator::{api::conditions, kinds};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,
 };
@@ -149,7 +149,7 @@ fn value(schema: &JSONSchemaProps, words: &[String]) -> BoxedStrategy<Value> {
 
 /// A kind, and specs that its schema may accept.
 fn kinds(words: &[String]) -> Vec<(String, BoxedStrategy<Value>)> {
-    let specs = stages::crds().into_iter().map(|crd| {
+    let specs = kinds::crds().into_iter().map(|crd| {
         let version = crd.spec.versions.into_iter().next().expect("a version");
         let schema = version.schema.and_then(|schema| schema.open_api_v3_schema);
         let mut properties = schema

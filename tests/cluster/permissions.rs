@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use authentik_stage_operator::{
     authentik::{Collection, model_permission},
+    kinds,
     ops::permissions,
 };
 use devkit::gateway::Exchange;
@@ -21,14 +22,16 @@ fn needed(exchange: &Exchange) -> Option<String> {
             .path
             .starts_with(&format!("/api/v3/{}/", collection.path()))
     };
-    let collections = [
-        Collection::VALIDATE_STAGES,
-        Collection::DUO_STAGES,
+    let collections = kinds::kind_names().into_iter().map(|kind| kind.collection);
+    let collections = collections.chain([
         Collection::ALL_STAGES,
         Collection::FLOWS,
         Collection::BINDINGS,
         Collection::WEBAUTHN_DEVICE_TYPES,
-    ];
+        Collection::WEBHOOK_MAPPINGS,
+        Collection::BRANDS,
+        Collection::PROVIDERS,
+    ]);
     let method = exchange.method.parse().expect("a method");
     model_permission(collections.into_iter().find(of)?, &method)
 }

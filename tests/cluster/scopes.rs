@@ -2,7 +2,7 @@
 
 use std::panic::AssertUnwindSafe;
 
-use authentik_stage_operator::{api::conditions, controller::Options, ops::rbac, stages};
+use authentik_stage_operator::{api::conditions, controller::Options, kinds, ops::rbac};
 use futures::FutureExt;
 use k8s_openapi::{
     api::{
@@ -201,7 +201,7 @@ async fn apply_crd(test: &Test, crd: &CustomResourceDefinition) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kind_without_its_crd_stops_no_other() {
     alone(async |test| {
-        let crd = stages::crds()
+        let crd = kinds::crds()
             .into_iter()
             .find(|crd| crd.spec.names.kind == DUO);
         let crd = crd.expect("there is such a kind");

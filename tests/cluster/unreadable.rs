@@ -1,6 +1,6 @@
 //! Objects that the operator can't read, as an older or newer CRD lets through: they stop nothing else.
 
-use authentik_stage_operator::{api::conditions, stages};
+use authentik_stage_operator::{api::conditions, kinds};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, JSONSchemaProps,
 };
@@ -43,11 +43,11 @@ pub async fn with_loose_crds(body: impl AsyncFnOnce(&Test)) {
             let applied = crds.patch(&name, &params, &Patch::Apply(crd)).await;
             applied.expect("the CRD is accepted");
         };
-        for crd in stages::crds() {
+        for crd in kinds::crds() {
             apply(loosened(crd)).await;
         }
         body(test).await;
-        for crd in stages::crds() {
+        for crd in kinds::crds() {
             apply(crd).await;
         }
     })

@@ -74,7 +74,7 @@ async fn tls_server(host: &str) -> (String, String) {
 async fn get_over_tls(url: &str, bundle: String) -> Result<Option<Value>, Error> {
     let mut config = config(url);
     config.ca_bundle = Some(bundle);
-    Client::new(&config).unwrap().get(STAGES, "x").await
+    Client::new(&config).unwrap().page_of(STAGES, "x").await
 }
 
 #[tokio::test]

@@ -97,7 +97,10 @@ async fn what_is_gone_is_told_from_what_was_never_there() {
     assert_eq!(path, "/api/v3/stages/authenticator/validate/x/");
     let server = Server::always(html("404 Not Found")).await;
     for id in ["", ".", "..", "a/b", "a.b"] {
-        let found = server.client().get::<Value>(Collection::FLOWS, id).await;
+        let found = server
+            .client()
+            .page_of::<Value>(Collection::FLOWS, id)
+            .await;
         assert_eq!(found, Ok(None));
     }
     assert!(server.seen().is_empty());
@@ -169,9 +172,9 @@ async fn each_request_that_ends_is_observed_with_what_came_of_it() {
     let client = Client::new(&config).unwrap();
     assert!(client.version().await.is_ok());
     assert!(update(&client).await.is_err());
-    assert!(client.get::<Collected>(STAGES, "x").await.is_err());
+    assert!(client.page_of::<Collected>(STAGES, "x").await.is_err());
     assert_eq!(
-        client.get::<Value>(Collection::FLOWS, "login").await,
+        client.page_of::<Value>(Collection::FLOWS, "login").await,
         Ok(None)
     );
     assert!(get(&client).await.is_err());

@@ -6,9 +6,17 @@ use serde_json::{Value, json};
 
 use super::support::*;
 use crate::authentik::{
-    Body, Collection, Remote,
+    Body, Collection, Definition, Remote,
     shown::{MAX_REMOTE, Redactor},
 };
+
+const DUO_STAGES: Collection = Collection::of(&Definition::new(
+    "stages/authenticator/duo",
+    (
+        "authentik_stages_authenticator_duo",
+        "authenticatorduostage",
+    ),
+));
 
 const WITHHELD: &str = "(withheld: the text repeats a secret)";
 
@@ -70,7 +78,7 @@ async fn secrets_that_a_server_repeats_are_withheld() {
         )
     };
     let client = Server::start(echo).await.client();
-    let created = client.create::<Value>(Collection::DUO_STAGES, &duo()).await;
+    let created = client.create::<Value>(DUO_STAGES, &duo()).await;
     let error = created.unwrap_err();
     for text in [error.to_string(), format!("{error:?}")] {
         assert!(!text.contains("hunter2") && !text.contains(TOKEN), "{text}");
@@ -176,7 +184,7 @@ async fn no_log_level_shows_what_a_request_carries() {
     tracing::subscriber::set_global_default(subscriber).expect("no other test sets one");
     let server = Server::always(json_answer("201 Created", &json!({"pk": "x"}))).await;
     let client = server.client();
-    let created = client.create::<Value>(Collection::DUO_STAGES, &duo()).await;
+    let created = client.create::<Value>(DUO_STAGES, &duo()).await;
     created.unwrap();
 
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -12,11 +12,19 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use crate::authentik::{Body, Budget, Client, Collection, Config, Error, Gate, Listing, Observer};
+use crate::authentik::{
+    Body, Budget, Client, Collection, Config, Definition, Error, Gate, Listing, Observer,
+};
 
 pub const TOKEN: &str = "t0ken-value";
 pub const PK: Uuid = Uuid::from_u128(7);
-pub const STAGES: Collection = Collection::VALIDATE_STAGES;
+pub const STAGES: Collection = Collection::of(&Definition::new(
+    "stages/authenticator/validate",
+    (
+        "authentik_stages_authenticator_validate",
+        "authenticatorvalidatestage",
+    ),
+));
 
 /// A server and the requests that it saw, head and body.
 pub struct Server {
@@ -143,7 +151,7 @@ pub fn body(fields: Value) -> Body {
 }
 
 pub async fn get(client: &Client) -> Result<Option<Value>, Error> {
-    client.get(STAGES, "x").await
+    client.page_of(STAGES, "x").await
 }
 
 pub async fn update(client: &Client) -> Result<Value, Error> {

@@ -94,7 +94,12 @@ fn whoever_wants_the_same_is_concerned() {
     let concerned = memory.seen(&named("two", "2"), Vec::new());
     assert_eq!(concerned.rivals, [id("one")]);
     assert_eq!(memory.forget(&id("two")).rivals, [id("one")]);
-    assert_eq!(memory.claimants(&id("one"), "mfa", &[]).len(), 0);
+    assert_eq!(
+        memory
+            .claimants(&id("one"), Collection::ALL_STAGES, "mfa", &[])
+            .len(),
+        0
+    );
 }
 
 #[test]

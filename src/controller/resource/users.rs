@@ -308,7 +308,10 @@ impl AnyUser {
             Err(_) => Vec::new(),
         };
         match field.as_str() {
-            "pk" | "brand_uuid" => self.key = uuids.first().copied().unwrap_or_default(),
+            "pk" | "brand_uuid" => {
+                let number = || raw.get().parse().map(Uuid::from_u128).ok();
+                self.key = uuids.first().copied().or_else(number).unwrap_or_default();
+            }
             "name" | "domain" => self.label = serde_json::from_str(raw.get()).unwrap_or_default(),
             _ if uuids.is_empty() => {}
             _ => {

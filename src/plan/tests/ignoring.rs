@@ -8,7 +8,7 @@ use crate::{
     plan::{Diff, Ignored, Live, diff, sorted},
 };
 
-type Kind = AuthenticatorValidateStage;
+type Validate = AuthenticatorValidateStage;
 
 /// A resource on a server that keeps of each write only what it wants to.
 struct Stubborn {
@@ -46,13 +46,13 @@ impl Stubborn {
             }
         }
         (self.keeps)(&mut live);
-        self.case.ignored = diff.ignored_by(&self.case.ignored, &live);
+        self.case.ignored = diff.ignored_by::<Validate>(&self.case.ignored, &live);
         self.case.live = Some(live);
     }
 
     fn unsupported(&self) -> Vec<String> {
         let live = self.case.live.as_ref().expect("a stage");
-        let mut diff = diff::<Kind>(&self.case.desired, live, &[]);
+        let mut diff = diff::<Validate>(&self.case.desired, live, &[]);
         diff.pass_over(&self.case.ignored);
         sorted(diff.unsupported.iter().copied())
     }
@@ -178,15 +178,18 @@ fn a_field_that_is_kept_is_forgotten_as_ignored() {
     };
     let case = Case::edited();
     let found = case.live.clone().expect("a stage");
-    let diff = diff::<Kind>(&case.desired, &found, &[]);
+    let diff = diff::<Validate>(&case.desired, &found, &[]);
     let before = [ignored.clone(), other.clone()];
     let kept = live(json!({"not_configured_action": "skip"}));
-    assert_eq!(diff.ignored_by(&before, &kept), before[1..]);
-    assert_eq!(diff.ignored_by(&before, &found), [other, ignored]);
+    assert_eq!(diff.ignored_by::<Validate>(&before, &kept), before[1..]);
+    assert_eq!(
+        diff.ignored_by::<Validate>(&before, &found),
+        [other, ignored]
+    );
     // A field that the answer lacks is unknown to the server, which its absence tells from then on.
     let mut lacks = kept;
     lacks.fields.remove("not_configured_action");
-    assert_eq!(diff.ignored_by(&[], &lacks), []);
+    assert_eq!(diff.ignored_by::<Validate>(&[], &lacks), []);
 }
 
 #[test]
@@ -196,10 +199,10 @@ fn of_a_write_only_what_the_server_keeps_counts_as_done() {
         case.want("device_classes", json!(["sms"]));
     });
     let before = case.live.clone().expect("a stage");
-    let mut diff = diff::<Kind>(&case.desired, &before, &[]);
+    let mut diff = diff::<Validate>(&case.desired, &before, &[]);
     diff.secrets = DuoStage::field("client_secret").into_iter().collect();
     let answer = live(json!({"device_classes": ["sms"]}));
-    let kept = diff.kept(&diff.ignored_by(&[], &answer));
+    let kept = diff.kept(&diff.ignored_by::<Validate>(&[], &answer));
     assert_eq!(kept.spec_fields(), ["clientSecret", "deviceClasses"]);
     assert_eq!(diff.kept(&[]).spec_fields(), diff.spec_fields());
 }

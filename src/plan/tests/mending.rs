@@ -6,7 +6,7 @@ use super::support::*;
 use crate::{
     api::SentSecret,
     authentik::Version,
-    kinds::{DuoStage, Field},
+    kinds::{AuthenticatorValidateStage, DuoStage, Kind},
     plan::decide::Step,
 };
 
@@ -175,16 +175,12 @@ fn a_field_that_the_server_lacks_holds_nothing_else_up() {
 
 #[test]
 fn what_the_server_lacks_is_named_with_the_release_that_has_it() {
-    static KNOWN_TO_LACK: [Field; 1] = [Field {
-        api: "webauthn_allowed_device_types",
-        spec: "webauthnAllowedDeviceTypes",
-        compare: crate::kinds::Compare::Set,
-    }];
+    let known_to_lack = AuthenticatorValidateStage::field("webauthn_allowed_device_types");
     let mut case = with(Case::in_sync(), |case| {
         case.version = Version::parse("2024.2.2");
         case.want("webauthn_hints", json!([]));
         case.want("last_auth_threshold", json!("hours=1"));
-        case.desired.unsupported = KNOWN_TO_LACK.iter().collect();
+        case.desired.unsupported = known_to_lack.into_iter().collect();
     });
     let message = case.message();
     assert!(

@@ -168,7 +168,7 @@ fn a_held_name_ends_what_would_be_written_under_it_and_tells_its_holder() {
     let other = Uuid::from_u128(9);
     for (holder, named) in [
         (
-            Holder::Stage(shown("Password Stage"), other),
+            Holder::Object(shown("Password Stage"), other),
             format!("is held by the Password Stage {other} on https://authentik"),
         ),
         (

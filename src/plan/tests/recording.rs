@@ -46,6 +46,7 @@ fn record(stage: Option<Identity>) -> Record {
         ..Status::default()
     };
     Record {
+        noun: "stage",
         before: status.clone(),
         status,
         notes: Vec::new(),

@@ -1,31 +1,31 @@
 //! What holds for every live stage: the spec that describes it wants nothing of it, and the body that mends a
 //! difference leaves none.
 
-use proptest::{collection::vec, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select, test_runner::TestRunner};
 use serde_json::{Map, Value, json};
 
-use crate::kinds::{AuthenticatorValidateStage, Compare, DuoStage, Fields, Kind, NAME, Wanted};
+use crate::kinds::{
+    AuthenticatorValidateStage, Compare, FieldRow, Fields, ForEachKind, Kind, Names, Reference,
+    Wanted, for_each_kind,
+};
 use crate::plan::{compare::equal, *};
 use uuid::Uuid;
 
 /// What a spec wants when it is clear without a server what its references stand for; secrets left out.
 /// `no_text` is how the server writes text that is absent.
 fn desired<K: Kind>(name: &str, spec: K::Spec, no_text: &Value) -> Desired {
-    let uuids = |uuids: Vec<Option<String>>| {
-        let uuids = uuids.into_iter();
-        uuids.map(|uuid| uuid.expect("a UUID")).collect::<Value>()
+    let uuid = |reference: &Reference| match &reference.names {
+        Names::Uuid(uuid) => Value::from(uuid.as_str()),
+        other => panic!("not by a UUID: {other:?}"),
     };
     let value = |wanted| match wanted {
         Wanted::Value(value) => Some(value),
         Wanted::OptionalText(text) => Some(text.map_or_else(|| no_text.clone(), Value::from)),
-        Wanted::Stages(stages) => Some(uuids(stages.into_iter().map(|of| of.uuid).collect())),
-        Wanted::DeviceTypes(types) => Some(uuids(types.into_iter().map(|of| of.aaguid).collect())),
-        Wanted::Flow(flow) => {
-            Some(flow.map_or(Value::Null, |flow| Value::from(flow.uuid.expect("a UUID"))))
-        }
+        Wanted::Objects(references) => Some(references.iter().map(uuid).collect()),
+        Wanted::Object(reference) => Some(reference.as_ref().map_or(Value::Null, uuid)),
         Wanted::Secret(_) => None,
     };
-    let wanted = K::from_spec("resource", spec).wanted().into_iter();
+    let wanted = K::from_spec(name, spec).wanted().into_iter();
     Desired {
         name: name.to_owned(),
         fields: wanted
@@ -47,10 +47,10 @@ fn described<K: Kind>(live: &Live, no_text: &Value) -> Desired {
 }
 
 /// The stage once authentik has taken this body: it ignores fields that it does not know.
-fn patched(live: &Live, body: &Fields) -> Live {
+fn patched<K: Kind>(live: &Live, body: &Fields) -> Live {
     let mut live = live.clone();
     for (field, value) in body {
-        if *field == NAME.api {
+        if *field == K::LABEL.api {
             live.name = value.as_str().expect("a name").into();
         } else if let Some(found) = live.fields.get_mut(field) {
             *found = value.clone();
@@ -59,123 +59,39 @@ fn patched(live: &Live, body: &Fields) -> Live {
     live
 }
 
-fn uuid() -> impl Strategy<Value = Value> {
-    any::<u128>().prop_map(|bits| json!(Uuid::from_u128(bits)))
+/// Whether every resource of the kind sets the field.
+fn is_required<K: Kind>(row: &FieldRow<K>) -> bool {
+    let bare = K::from_spec("resource", K::labelled("label"));
+    (row.wanted)(&bare).is_some()
 }
 
-/// Text as authentik stores it: stripped, not blank.
-fn text() -> impl Strategy<Value = String> {
-    "\\PC{1,12}"
-        .prop_map(|text| text.trim().to_owned())
-        .prop_filter("blank", |text| !text.is_empty())
-}
-
-fn one_of(values: &'static [&'static str]) -> impl Strategy<Value = Value> {
-    select(values).prop_map(Value::from)
-}
-
-fn list(item: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
-    vec(item, 0..5).prop_map(Value::from)
-}
-
-fn duration() -> impl Strategy<Value = Value> {
-    let unit = select(vec![
-        "weeks",
-        "Days",
-        "hours",
-        "minutes",
-        "SECONDS",
-        " minutes",
-        "fortnights",
-    ]);
-    let pair = (unit, any::<i32>()).prop_map(|(unit, count)| format!("{unit}={count}"));
-    let pairs = vec(pair, 1..4).prop_map(|pairs| pairs.join(";").trim().to_owned());
-    prop_oneof![4 => pairs, 1 => text()].prop_map(Value::from)
-}
-
-fn number() -> impl Strategy<Value = Value> {
-    prop_oneof![
-        any::<u64>().prop_map(Value::from),
-        (0.0..1e9).prop_map(Value::from)
-    ]
-}
-
-/// A stage's fields that any kind may have, and one from the future.
-fn answer(fields: Vec<(&'static str, BoxedStrategy<Value>)>) -> impl Strategy<Value = Value> {
-    let fields: Vec<_> = fields
-        .into_iter()
-        .map(|(name, value)| proptest::option::of(value).prop_map(move |value| (name, value)))
-        .collect();
-    (any::<u128>(), text(), fields, proptest::option::of(text())).prop_map(
-        |(pk, name, fields, future)| {
-            let mut answer: Map<_, _> = fields
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-                .collect();
-            answer.insert("pk".to_owned(), json!(Uuid::from_u128(pk)));
-            answer.insert("name".to_owned(), json!(name));
-            answer.insert(
-                "flow_set".to_owned(),
-                json!([{"slug": "a", "pk": Uuid::nil()}]),
-            );
-            answer.insert("from_the_future".to_owned(), json!({"is": future}));
-            Value::Object(answer)
-        },
-    )
-}
-
-fn validate_stage() -> impl Strategy<Value = Live> {
-    let classes = &[
-        "static", "totp", "webauthn", "duo", "sms", "email", "passkey",
-    ];
-    answer(vec![
-        (
-            "not_configured_action",
-            one_of(&["skip", "deny", "configure", "ask"]).boxed(),
-        ),
-        ("device_classes", list(one_of(classes)).boxed()),
-        ("configuration_stages", list(uuid()).boxed()),
-        ("last_auth_threshold", duration().boxed()),
-        (
-            "webauthn_user_verification",
-            one_of(&["required", "preferred", "discouraged", "often"]).boxed(),
-        ),
-        ("webauthn_allowed_device_types", list(uuid()).boxed()),
-        (
-            "webauthn_hints",
-            list(one_of(&["security-key", "client-device", "hybrid", "ring"])).boxed(),
-        ),
-        ("email_otp_throttling_factor", number().boxed()),
-        ("sms_otp_throttling_factor", number().boxed()),
-        ("totp_otp_throttling_factor", number().boxed()),
-        ("static_otp_throttling_factor", number().boxed()),
-    ])
-    .prop_map(read::<AuthenticatorValidateStage>)
-}
-
-fn duo_stage() -> impl Strategy<Value = Live> {
-    let texts = || text().prop_map(Value::from);
-    let maybe = |none: Value| prop_oneof![Just(none), texts()];
-    (
-        answer(vec![
-            ("admin_integration_key", maybe(json!("")).boxed()),
-            (
-                "configure_flow",
-                prop_oneof![Just(Value::Null), uuid()].boxed(),
-            ),
-            (
-                "friendly_name",
-                prop_oneof![maybe(json!("")), maybe(Value::Null)].boxed(),
-            ),
-        ]),
-        texts(),
-        texts(),
-    )
-        .prop_map(|(mut answer, client_id, api_hostname)| {
-            answer["client_id"] = client_id;
-            answer["api_hostname"] = api_hostname;
-            read::<DuoStage>(answer)
+/// Any object of the kind, as authentik may hold it: with some of its fields, and one from the future.
+fn any_live<K: Kind>() -> BoxedStrategy<Live> {
+    let rows = K::FIELDS.iter().filter(|row| row.field.is_readable());
+    let fields: Vec<_> = rows
+        .map(|row| {
+            let value = match is_required(row) {
+                true => (row.any)().prop_map(Some).boxed(),
+                false => option::of((row.any)()).boxed(),
+            };
+            value.prop_map(|value| (row.field.api.to_owned(), value))
         })
+        .collect();
+    (any::<u128>(), "[-_a-zA-Z0-9]{1,12}", fields)
+        .prop_map(|(pk, label, fields)| {
+            let fields = fields.into_iter();
+            let fields = fields.filter_map(|(name, value)| Some((name, value?)));
+            let mut answer: Map<_, _> = fields.collect();
+            let more = json!({
+                "pk": Uuid::from_u128(pk),
+                K::LABEL.api: label,
+                "flow_set": [{"slug": "a", "pk": Uuid::nil()}],
+                "from_the_future": {"is": 1},
+            });
+            answer.extend(more.as_object().expect("an object").clone());
+            read::<K>(Value::Object(answer))
+        })
+        .boxed()
 }
 
 fn no_text() -> impl Strategy<Value = Value> {
@@ -219,49 +135,105 @@ fn is_mended<K: Kind>(
             body
         );
     }
-    let after = diff::<K>(&desired, &patched(live, &body), &[]);
+    let after = diff::<K>(&desired, &patched::<K>(live, &body), &[]);
     prop_assert!(after.is_empty(), "{:?} after {:?}", after, body);
     Ok(())
 }
 
-const PAIR: [&str; 2] = ["not_configured_action", "configuration_stages"];
+/// Fields that authentik wants in one request.
+fn together<K: Kind>() -> &'static [&'static str] {
+    match K::KIND {
+        "AuthenticatorValidateStage" => &["not_configured_action", "configuration_stages"],
+        _ => &[],
+    }
+}
+
+/// Runs a property over any two objects of a kind.
+fn holds<K: Kind>(property: impl Fn(&Live, &Live, &Value) -> Result<(), TestCaseError>) {
+    let objects = (any_live::<K>(), any_live::<K>(), no_text());
+    let ran = TestRunner::default().run(&objects, |(one, other, no_text)| {
+        property(&one, &other, &no_text)
+    });
+    if let Err(error) = ran {
+        panic!("{}: {error}", K::KIND);
+    }
+}
+
+#[test]
+fn the_spec_of_a_live_object_wants_nothing_of_it() {
+    struct Each;
+    impl ForEachKind for Each {
+        fn kind<K: Kind>(&mut self) {
+            holds::<K>(|live, _, no_text| wants_nothing_of_itself::<K>(live, no_text));
+        }
+    }
+    for_each_kind(&mut Each);
+}
+
+#[test]
+fn an_update_mends_what_differs() {
+    struct Each;
+    impl ForEachKind for Each {
+        fn kind<K: Kind>(&mut self) {
+            holds::<K>(|live, other, no_text| {
+                is_mended::<K>(live, other, no_text, together::<K>())
+            });
+        }
+    }
+    for_each_kind(&mut Each);
+}
+
+/// What is made of a secret never holds it: not what is kept of an answer, not a difference, not what is shown of it.
+#[test]
+fn nothing_that_is_kept_or_shown_holds_a_secret() {
+    struct Each;
+    impl ForEachKind for Each {
+        fn kind<K: Kind>(&mut self) {
+            let secret = "s3cr3t-of-a-server";
+            let mut answer = json!({"pk": Uuid::nil(), K::LABEL.api: "label"});
+            let secrets = K::FIELDS.iter().filter(|row| row.field.is_secret);
+            for row in secrets.clone() {
+                answer[row.field.api] = json!(secret);
+            }
+            let live = read::<K>(answer);
+            let mut desired = Desired::default();
+            for row in secrets.filter(|row| row.field.is_readable()) {
+                desired
+                    .fields
+                    .insert(row.field.api, crate::kinds::seal("wanted"));
+            }
+            let diff = diff::<K>(&desired, &live, &[]);
+            let found = diff.secret_fields();
+            assert_eq!(found.len(), desired.fields.len(), "{}", K::KIND);
+            let body = update_body::<K>(&diff, &desired);
+            assert!(found.iter().all(|field| !body.contains_key(field.api)));
+            let drift = diff.drift(&super::support::shown);
+            for text in [
+                format!("{live:?}"),
+                format!("{diff:?}"),
+                format!("{drift:?}"),
+            ] {
+                assert!(!text.contains(secret), "{}: {text}", K::KIND);
+            }
+        }
+    }
+    for_each_kind(&mut Each);
+}
 
 proptest! {
     #[test]
-    fn the_spec_of_a_validate_stage_wants_nothing_of_it(
-        live in validate_stage(), no_text in no_text(),
+    fn configure_travels_with_its_stages(
+        live in any_live::<AuthenticatorValidateStage>(),
+        other in any_live::<AuthenticatorValidateStage>(),
     ) {
-        wants_nothing_of_itself::<AuthenticatorValidateStage>(&live, &no_text)?;
-    }
-
-    #[test]
-    fn the_spec_of_a_duo_stage_wants_nothing_of_it(live in duo_stage(), no_text in no_text()) {
-        wants_nothing_of_itself::<DuoStage>(&live, &no_text)?;
-    }
-
-    #[test]
-    fn an_update_mends_a_validate_stage(
-        live in validate_stage(), other in validate_stage(), no_text in no_text(),
-    ) {
-        is_mended::<AuthenticatorValidateStage>(&live, &other, &no_text, &PAIR)?;
-    }
-
-    #[test]
-    fn an_update_mends_a_duo_stage(
-        live in duo_stage(), other in duo_stage(), no_text in no_text(),
-    ) {
-        is_mended::<DuoStage>(&live, &other, &no_text, &[])?;
-    }
-
-    #[test]
-    fn configure_travels_with_its_stages(live in validate_stage(), other in validate_stage()) {
+        let pair = together::<AuthenticatorValidateStage>();
         let desired = described::<AuthenticatorValidateStage>(&other, &Value::Null);
         let diff = diff::<AuthenticatorValidateStage>(&desired, &live, &[]);
         let body = update_body::<AuthenticatorValidateStage>(&diff, &desired);
-        let configure = desired.fields.get(PAIR[0]) == Some(&json!("configure"));
-        if configure && PAIR.iter().any(|field| body.contains_key(field)) {
-            for field in PAIR {
-                prop_assert_eq!(body.get(field), desired.fields.get(field));
+        let configure = desired.fields.get(pair[0]) == Some(&json!("configure"));
+        if configure && pair.iter().any(|field| body.contains_key(field)) {
+            for field in pair {
+                prop_assert_eq!(body.get(*field), desired.fields.get(*field));
             }
         }
     }

@@ -12,7 +12,7 @@ use reqwest::Method;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{DUO, Test, VALIDATE, patience, text};
+use super::{Test, VALIDATE, kinds, patience, text};
 use crate::factor;
 
 /// What the names of stages begin with that are made to tell servers apart.
@@ -54,12 +54,8 @@ impl Test {
     /// Searches the test's resources and their events for secrets.
     async fn search_kubernetes(&self) {
         let ours = ListParams::default().labels(&format!("test={}", self.namespace));
-        for kind in [
-            VALIDATE,
-            DUO,
-            "AuthentikConnection",
-            "ClusterAuthentikConnection",
-        ] {
+        let connections = ["AuthentikConnection", "ClusterAuthentikConnection"];
+        for kind in kinds().into_iter().chain(connections) {
             let resources = self.api(kind).list(&ours).await;
             for resource in resources.expect("resources are listed") {
                 self.search(&format!("a resource of kind {kind}"), &resource);

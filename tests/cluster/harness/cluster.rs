@@ -1,6 +1,6 @@
 //! What Kubernetes needs before the operator can run.
 
-use authentik_stage_operator::{ops::rbac, stages};
+use authentik_stage_operator::{kinds, ops::rbac};
 use devkit::kubernetes::{Kubernetes, User};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule};
 use kube::{
@@ -16,7 +16,7 @@ pub(super) async fn prepare(kubernetes: &Kubernetes) {
     let kube = kubernetes.client(User::Admin);
     let params = PatchParams::apply("test").force();
     let crds = Api::all(kube.clone());
-    for crd in stages::crds() {
+    for crd in kinds::crds() {
         let name = crd.name_any();
         let applied = crds.patch(&name, &params, &Patch::Apply(&crd)).await;
         applied.expect("the CRD is accepted");

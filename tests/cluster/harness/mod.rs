@@ -33,7 +33,7 @@ use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
 pub use self::{
     authentik::Authentik,
     cluster::{api, grant},
-    objects::{collection, condition, is_true, merge, message, patch, post, text, with},
+    objects::{collection, condition, is_true, kinds, merge, message, patch, post, text, with},
     operator::Operator,
 };
 use self::{authentik::real_authentik, cluster::prepare};
@@ -167,7 +167,8 @@ impl Test {
         let gateway = Gateway::in_front_of(&url).launch().await;
         let canaries = Canaries::default();
         canaries.add(&token);
-        let kinds = [VALIDATE, DUO].map(|kind| (kind, cluster::api(&kube, &namespace, kind)));
+        let kinds = kinds().into_iter();
+        let kinds = kinds.map(|kind| (kind, cluster::api(&kube, &namespace, kind)));
         let test = Self {
             record: Record::begin(kinds),
             namespace,

@@ -1,10 +1,10 @@
 //! Parts of objects, and objects of parts.
 
-use authentik_stage_operator::api::conditions;
+use std::{collections::BTreeMap, sync::LazyLock};
+
+use authentik_stage_operator::{api::conditions, authentik::Collection, kinds};
 use kube::core::DynamicObject;
 use serde_json::Value;
-
-use super::DUO;
 
 /// A JSON text as text.
 pub fn text(value: &Value) -> &str {
@@ -33,12 +33,22 @@ pub fn message(object: &DynamicObject) -> String {
         .to_owned()
 }
 
-/// Where authentik keeps the stages of this kind.
+/// Where authentik keeps what resources of this kind stand for.
 pub fn collection(kind: &str) -> &'static str {
-    match kind {
-        DUO => "stages/authenticator/duo/",
-        _ => "stages/authenticator/validate/",
-    }
+    static PATHS: LazyLock<BTreeMap<&str, String>> = LazyLock::new(|| {
+        let kinds = kinds::kind_names().into_iter();
+        let path = |collection: Collection| format!("{}/", collection.path());
+        kinds
+            .map(|kind| (kind.kind, path(kind.collection)))
+            .collect()
+    });
+    PATHS.get(kind).expect("one of our kinds")
+}
+
+/// All our kinds.
+pub fn kinds() -> Vec<&'static str> {
+    let names = kinds::kind_names().into_iter();
+    names.map(|kind| kind.kind).collect()
 }
 
 /// The write that creates a stage of this kind, as [`Test::written`] shows it.
