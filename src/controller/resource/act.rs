@@ -170,9 +170,9 @@ impl<K: Kind> Actor<'_, K> {
 
     async fn create(&mut self) -> Steps<()> {
         let secret_fields = secret_fields(&*self.subject.resource);
-        let (body, sent) = self
-            .body(create_body::<K>(self.desired), &secret_fields)
-            .await?;
+        let body = create_body::<K>(self.desired);
+        let (body, sent) =
+            with_secrets(self.ctx, self.subject, self.desired, body, &secret_fields).await?;
         self.subject.writes.begin();
         let created = self.server.client.create::<Row<K>>(K::COLLECTION, &body);
         match created.await {
