@@ -26,7 +26,7 @@ pub struct Status {
     /// Under `Observe`: what differs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<DriftedField>,
-    /// The Secrets last sent, one entry a secret field.
+    /// The Secrets whose values authentik holds, one entry a secret field: last sent, or seen there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SentSecret>,
     /// When and why authentik was last written.
@@ -143,7 +143,7 @@ pub struct DriftedField {
     pub found: String,
 }
 
-/// Which Secret a secret field was last sent from. Never anything made from its data.
+/// Which Secret a secret field was last sent from, or is seen to be equal to. Never anything made from its data.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SentSecret {
