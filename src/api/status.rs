@@ -231,3 +231,32 @@ pub fn set_condition(
 pub fn without_condition(conditions: &mut Vec<Condition>, type_: &str) {
     conditions.retain(|condition| condition.type_ != type_);
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_flow_is_told_in_its_own_words_and_read_back() {
+        let written = json!({
+            "observedGeneration": 2,
+            "flow": {
+                "uuid": Uuid::nil(), "slug": "login", "server": "https://authentik", "managed": true,
+            },
+            "drift": [{"field": "title", "wanted": "\"a\"", "found": "\"b\""}],
+            "lastChange": {"time": "2026-01-01T00:00:00Z", "reason": "Created", "fields": ["title"]},
+            "conditions": [],
+        });
+        let status: FlowStatus = serde_json::from_value(written.clone()).unwrap();
+        let stands_for = status.0.stage.as_ref().unwrap();
+        assert_eq!(
+            (stands_for.name.as_str(), stands_for.managed),
+            ("login", true)
+        );
+        let mut written = written;
+        written.as_object_mut().unwrap().remove("conditions");
+        assert_eq!(json!(status), written);
+    }
+}
