@@ -54,7 +54,8 @@ pub struct Identity {
     pub bindings: Vec<BoundFlow>,
 }
 
-/// The status of a resource that stands for a flow: as [`Status`], but for how it tells which one.
+/// What the operator last saw and did.
+// As `Status`, but for how it tells which object of authentik the resource stands for.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(from = "FlowStatusForm", into = "FlowStatusForm")]
 #[schemars(with = "FlowStatusForm")]
