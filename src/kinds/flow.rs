@@ -37,7 +37,7 @@ pub enum Designation {
     StageConfiguration,
 }
 
-/// Who may begin a flow. `require_redirect` (authentik 2024.12 on): who was sent to it by another flow.
+/// Who may begin a flow.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -50,7 +50,7 @@ pub enum FlowAuthentication {
     RequireOutpost,
 }
 
-/// How a flow is laid out on the page. The two with a frame background: authentik 2026.2 on.
+/// How a flow is laid out on the page.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -64,8 +64,7 @@ pub enum FlowLayout {
     SidebarRightFrameBackground,
 }
 
-/// What happens to people whom a flow's policies deny. `message_continue`: they read why, and go on where they were to go next,
-/// if that is known. `message`: they read why. `continue`: they go on where they were to go next.
+/// What happens to people whom a flow's policies deny.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -115,13 +114,14 @@ pub struct FlowSpec {
     pub title: String,
     /// What the flow is for.
     pub designation: Designation,
-    /// Who may begin the flow.
+    /// Who may begin the flow. `require_redirect` (authentik 2024.12 on): who was sent to it by another flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<FlowAuthentication>,
-    /// How the flow is laid out on the page.
+    /// How the flow is laid out on the page. The two with a frame background: authentik 2026.2 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<FlowLayout>,
-    /// What happens to people whom the flow's policies deny.
+    /// What happens to people whom the flow's policies deny. `message_continue`: they go on where they were to go next, if that
+    /// is known, else they read why. `message`: they read why. `continue`: they go on where they were to go next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied_action: Option<DeniedAction>,
     /// How many of the flow's policies have to pass.

@@ -20,7 +20,7 @@ use proptest::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::harness::{DUO, Test, VALIDATE, alone, condition, is_true, text};
+use crate::harness::{self, Test, VALIDATE, alone, condition, is_true, text};
 
 /// How many resources there are at least.
 const CASES: usize = 160;
@@ -226,7 +226,7 @@ async fn whatever_is_accepted_is_answered() {
             let Some(ready) = condition(&answered, conditions::READY) else {
                 continue;
             };
-            let of_stage = kind == VALIDATE || kind == DUO;
+            let of_stage = harness::kinds().contains(&kind.as_str());
             let known = documented(if of_stage { "Stages" } else { "Connections" });
             let (reason, spec) = (text(&ready["reason"]), &answered.data["spec"]);
             assert!(known.contains(reason), "{kind} {name}: {ready} of {spec}");
