@@ -1,11 +1,11 @@
 //! Each field of each kind of the registry: created with, changed, mended after drift, left alone, emptied, not known. What is
 //! tested is made from the operator's own tables, so that a new kind is tested like the others.
 
-mod candidates;
+pub mod candidates;
 mod each;
 mod empty;
-mod probe;
-mod table;
+pub mod probe;
+pub mod table;
 mod unknown;
 mod words;
 
