@@ -3,7 +3,10 @@
 
 use std::collections::HashSet;
 
-use authentik_stage_operator::{api::conditions, kinds};
+use authentik_stage_operator::{
+    api::{conditions, schema},
+    kinds,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,
 };
@@ -134,8 +137,8 @@ fn object(schema: &JSONSchemaProps, words: &[String]) -> BoxedStrategy<Value> {
 
 /// A value that this schema may accept: its rules are left to the API server.
 fn value(schema: &JSONSchemaProps, words: &[String]) -> BoxedStrategy<Value> {
-    let value = match (&schema.enum_, schema.type_.as_deref()) {
-        (Some(values), _) => select(values.clone()).prop_map(|value| value.0).boxed(),
+    let value = match (schema::words(schema), schema.type_.as_deref()) {
+        (Some(values), _) => select(values).boxed(),
         (_, Some("string")) => string(schema, words),
         (_, Some("integer")) => number(schema, true),
         (_, Some("number")) => number(schema, false),

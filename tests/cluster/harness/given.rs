@@ -112,6 +112,15 @@ impl Test {
         self.authentik.create("flows/instances/", body).await["pk"].clone()
     }
 
+    /// A webhook mapping, made by hand; returns its UUID.
+    pub async fn mapping(&self, name: &str) -> Value {
+        let body = json!({"name": self.name(name), "expression": "return {}"});
+        let mapping = self
+            .authentik
+            .create("propertymappings/notification/", body);
+        mapping.await["pk"].clone()
+    }
+
     /// Binds a stage to a flow by hand, both by UUID; returns the binding's path.
     pub async fn bind(&self, flow: &Value, stage: &Value, order: u32) -> String {
         let binding = json!({"target": flow, "stage": stage, "order": order});
