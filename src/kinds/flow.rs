@@ -80,6 +80,16 @@ fn slug_form() -> Rule {
     )
 }
 
+/// The names of resources may be longer than slugs and have dots, which authentik refuses in words that say nothing of names.
+fn name_is_a_slug() -> Rule {
+    Rule::new(
+        "has(self.spec.slug) || !self.metadata.name.contains('.') && size(self.metadata.name) <= 50",
+    )
+    .message(
+        "the name of this resource is not a flow's slug; set spec.slug to one: letters, digits, - and _ only, 50 at most",
+    )
+}
+
 /// A flow. An optional field that is not set is not managed.
 #[derive(Clone, CustomResource, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -90,7 +100,8 @@ fn slug_form() -> Rule {
     status = "FlowStatus",
     derive = "PartialEq",
     shortname = "akflow",
-    category = "authentik"
+    category = "authentik",
+    validation = name_is_a_slug()
 )]
 #[serde(rename_all = "camelCase")]
 pub struct FlowSpec {
@@ -98,7 +109,7 @@ pub struct FlowSpec {
     #[serde(flatten)]
     pub common: Common,
     /// The flow's slug, which is part of its address and unique among flows. Omitted: the name of this resource, which then has
-    /// to be without dots. Changing it moves the flow.
+    /// to be without dots and not longer than 50 characters. Changing it moves the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 50))]
     #[x_kube(validation = slug_form())]

@@ -156,6 +156,10 @@ fn mend<K: Kind>(seen: &Situation<'_>, live: &Live) -> Step {
     if drifted && seen.was_in_sync && !seen.is_certain {
         return Step::LookAgain;
     }
+    // A label that leads to an object may have come to lead to another one since the list.
+    if !diff.is_empty() && K::COLLECTION.is_found_by_label() && !seen.is_certain {
+        return Step::LookAgain;
+    }
     if !diff.is_empty() {
         return Step::Patch(diff);
     }
