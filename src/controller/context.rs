@@ -30,12 +30,15 @@ impl Context {
         }
     }
 
-    /// A stage resource is gone: nothing is kept of it, and whoever wanted what it had is due.
+    /// A resource is gone: nothing is kept of it. Whoever wanted what it had is due, and whatever it used, for that may be
+    /// about to be deleted too and wait for it.
     pub fn forget(&self, id: &ResourceId) {
         let standing = self.shared.memory.standing(id);
+        let used = self.shared.memory.used_by(id);
         let concerned = self.shared.memory.forget(id);
         drop(self.registry.called(id));
         self.shared.due(&concerned.rivals);
+        self.shared.due(&used);
         self.shared.changed(&Dependency::Resource(id.clone()));
         if let Some(standing) = standing.filter(|_| concerned.need_changed) {
             let reference = standing.connection.as_ref();

@@ -5,12 +5,14 @@ use devkit::{
     simulator::Simulator,
 };
 use serde_json::json;
-use uuid::Uuid;
 
-use crate::harness::{DUO, PROBE, Test, message, test, text, with};
+use crate::{
+    harness::{DUO, PROBE, Test, message, test, text, with},
+    setup_deletion::{EMAIL, SMS, spec},
+};
 
-/// A Duo stage in sync, through which Ada has enrolled her phone, on a server that protects it; returns its UUID.
-async fn enrolled(test: &Test, simulator: &Simulator, policy: &str) -> Uuid {
+/// A stage in sync, through which Ada has enrolled her phone, on a server that protects it.
+async fn enrolled(test: &Test, simulator: &Simulator, kind: &str, policy: &str) {
     simulator.protect_devices();
     let newest = json!({"version_current": "2026.8.0"}).to_string();
     let version = FaultKind::Respond {
@@ -21,23 +23,21 @@ async fn enrolled(test: &Test, simulator: &Simulator, policy: &str) -> Uuid {
     };
     test.gateway.inject(Fault::new(version).path(PROBE));
     test.connect_with(json!({"resyncInterval": "1s"})).await;
-    let spec = with(test.duo_spec().await, json!({"deletionPolicy": policy}));
-    test.apply(DUO, "duo", spec).await;
-    let resource = test.in_sync(DUO, "duo").await;
+    let spec = with(spec(test, kind).await, json!({"deletionPolicy": policy}));
+    test.apply(kind, "used", spec).await;
+    let resource = test.in_sync(kind, "used").await;
     let uuid = text(&resource.data["status"]["stage"]["uuid"]);
-    let uuid = uuid.parse().expect("a UUID");
-    simulator.enroll_duo_device(uuid, "phone of Ada");
-    uuid
+    simulator.enroll_device(uuid.parse().expect("a UUID"), "phone of Ada");
 }
 
-async fn a_protected_stage_is_named_with_what_holds_it(policy: &str) {
+async fn a_protected_stage_is_named_with_what_holds_it(kind: &str, policy: &str) {
     test(async |test| {
         let Some(simulator) = &test.simulator else {
             return; // Devices can't be enrolled through authentik's API.
         };
-        enrolled(test, simulator, policy).await;
-        test.delete(DUO, "duo").await;
-        let blocked = test.reason(DUO, "duo", "DeletionBlocked").await;
+        enrolled(test, simulator, kind, policy).await;
+        test.delete(kind, "used").await;
+        let blocked = test.reason(kind, "used", "DeletionBlocked").await;
         let says = message(&blocked);
         assert!(says.contains("phone of Ada"), "{says}");
         assert!(says.contains("Orphan"), "{says}");
@@ -48,20 +48,24 @@ async fn a_protected_stage_is_named_with_what_holds_it(policy: &str) {
             connection.data["status"]["conditions"][0]["reason"],
             "Connected"
         );
-        assert_eq!(test.gateway.count("DELETE", ""), 0);
-        test.patch(DUO, "duo", json!({"spec": {"deletionPolicy": "Orphan"}}))
+        assert_eq!(test.writes().len(), 1, "{:?}", test.written());
+        test.patch(kind, "used", json!({"spec": {"deletionPolicy": "Orphan"}}))
             .await;
-        test.gone(DUO, "duo").await;
+        test.gone(kind, "used").await;
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn delete_says_what_protects_a_stage() {
-    a_protected_stage_is_named_with_what_holds_it("Delete").await;
+    for kind in [DUO, SMS, EMAIL] {
+        a_protected_stage_is_named_with_what_holds_it(kind, "Delete").await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn force_delete_says_what_protects_a_stage() {
-    a_protected_stage_is_named_with_what_holds_it("ForceDelete").await;
+    for kind in [DUO, SMS, EMAIL] {
+        a_protected_stage_is_named_with_what_holds_it(kind, "ForceDelete").await;
+    }
 }

@@ -115,6 +115,20 @@ impl Indices {
             .collect()
     }
 
+    /// The resources that this one refers to, also where it names them as authentik does.
+    pub fn used_by(&self, uid: &Uid) -> BTreeSet<ResourceId> {
+        let mut used = BTreeSet::from_iter(self.references(uid));
+        for dependency in self.dependencies.get(uid).into_iter().flatten() {
+            let Dependency::Object(_, label) = &**dependency else {
+                continue;
+            };
+            let by_uuid = label.parse().ok().and_then(|uuid| self.uuids.get(&uuid));
+            let found = self.names.get(label).into_iter().chain(by_uuid).flatten();
+            used.extend(found.map(|(_, id)| (**id).clone()));
+        }
+        used
+    }
+
     /// Every resource that wants this name or stands for one of these stages, each once.
     pub fn claimants(&self, name: &str, uuids: &[Uuid]) -> BTreeSet<Uid> {
         let by_uuid = uuids.iter().filter_map(|uuid| self.uuids.get(uuid));

@@ -245,6 +245,14 @@ impl Memory {
         Some(inner.entries.get(uid)?.standing.clone())
     }
 
+    /// The resources that this one refers to, by their own names or by those of their objects in authentik.
+    pub fn used_by(&self, id: &ResourceId) -> Vec<ResourceId> {
+        let inner = self.lock();
+        let uid = inner.ids.get(id);
+        let used = uid.map(|uid| inner.indices.used_by(uid));
+        used.into_iter().flatten().collect()
+    }
+
     /// Every other resource that wants this name, of those that have to be free there, or stands for one of these objects, on
     /// any server.
     pub fn claimants(

@@ -89,6 +89,13 @@ impl Test {
     /// Takes what bears the test's name from a server that goes on after it, and what its operator has made to tell
     /// servers apart.
     async fn clean_authentik(&self) {
+        // Before the flows that they name.
+        self.clean_collection("core/brands/", "domain", "brand_uuid")
+            .await;
+        self.clean_collection("providers/oauth2/", "name", "pk")
+            .await;
+        self.clean_collection("propertymappings/notification/", "name", "pk")
+            .await;
         self.clean_collection("stages/all/", "name", "pk").await;
         self.clean_collection("flows/instances/", "slug", "slug")
             .await;
@@ -119,7 +126,11 @@ impl Test {
 
     async fn take_away(&self, collection: &str, key: &str, rows: Vec<Value>) {
         let take = |row: Value| async move {
-            let path = format!("{collection}{}/", text(&row[key]));
+            // Some keys are numbers.
+            let key = row[key]
+                .as_str()
+                .map_or_else(|| row[key].to_string(), str::to_owned);
+            let path = format!("{collection}{key}/");
             let (status, answer) = self.authentik.send(Method::DELETE, &path, None).await;
             // What the test has let go of may have been on its way out.
             assert!([204, 404].contains(&status), "DELETE {path}: {answer}");
