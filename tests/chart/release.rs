@@ -182,13 +182,13 @@ fn first_chart() -> PathBuf {
     let rules = folder.join("files/rbac/namespaced.yaml");
     let text = fs::read_to_string(&rules).expect("it can be read");
     let is_first = |line: &&str| match line.strip_prefix("  - ") {
-        Some(resource) if resource.ends_with("s") || resource.ends_with("/status") => {
+        Some(resource) if resource.ends_with('s') || resource.ends_with("/status") => {
             FIRST_KINDS.contains(&resource.trim_end_matches("/status"))
         }
         _ => true,
     };
     let lines: Vec<_> = text.lines().filter(is_first).collect();
-    fs::write(&rules, lines.join("\n")).expect("it can be written");
+    fs::write(&rules, lines.join("\n") + "\n").expect("it can be written");
     folder
 }
 
@@ -203,7 +203,7 @@ async fn an_upgrade_brings_new_kinds_and_touches_no_stage() {
         kinds.iter().filter(has).cloned().collect::<Vec<_>>()
     };
     let allowed = |release: &Release| {
-        let roles = release.get(&["clusterroles", "--output=yaml", NAME]);
+        let roles = release.get(&["clusterroles", "--output=yaml"]);
         let has = |kind: &&String| roles.contains(&format!("- {kind}/status"));
         kinds.iter().filter(has).cloned().collect::<Vec<_>>()
     };

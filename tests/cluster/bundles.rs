@@ -112,10 +112,10 @@ async fn complete_example(test: &Test, arrange: impl FnOnce(&mut Vec<&str>)) {
     let text = gitops::example(test, "complete.yaml");
     let mut parts: Vec<_> = text.split("\n---\n").collect();
     arrange(&mut parts);
+    test.connect().await;
     for part in &parts {
         gitops::apply(test, part).await;
     }
-    test.connect().await;
     let mut resources = 0;
     for (kind, names) in COMPLETE {
         for name in names {
