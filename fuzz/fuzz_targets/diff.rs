@@ -67,7 +67,7 @@ impl Any {
     }
 }
 
-/// A stage as authentik may answer it, and what a spec may want of it: a value for each field of a kind, or none.
+/// An object as authentik may answer it, and what a spec may want of it: a value for each field of a kind, or none.
 #[derive(Arbitrary, Debug)]
 struct Input {
     name: String,
@@ -110,14 +110,16 @@ impl ForEachKind for Input {
 
 impl Input {
     fn live<K: Kind>(&self) -> Live {
-        let mut answer = json!({"pk": "6f9619ff-8b86-d011-b42d-00cf4fc964ff", "name": self.name, "from_the_future": []});
+        let mut answer = json!({"from_the_future": []});
         for (row, value) in K::FIELDS.iter().zip(&self.live) {
             if let Some(value) = value {
                 answer[row.field.api] = value.clone().into();
             }
         }
+        answer[K::COLLECTION.key()] = "6f9619ff-8b86-d011-b42d-00cf4fc964ff".into();
+        answer[K::LABEL.api] = self.name.as_str().into();
         let row = serde_json::from_value::<Row<K>>(answer);
-        let live = row.expect("it has all that a stage has to have").0;
+        let live = row.expect("it has all that an object has to have").0;
         let _ = K::spec_from(live.name.raw(), &live.fields);
         live
     }
