@@ -7,6 +7,7 @@ use crate::{
     fields::probe::{self, Case, Known, object},
     harness::{Test, collection, test, text, with},
     program::Program,
+    traces::{Collector, SOON},
 };
 
 fn respond(status: u16, content_type: &str, body: String) -> FaultKind {
@@ -76,10 +77,13 @@ async fn meet(test: &Test, known: &Known) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_shows_in_logs_events_or_status() {
+async fn no_secret_shows_in_logs_events_spans_or_status() {
     test(async |test| {
         test.take_operator().await.stop().await;
-        let program = Program::start(test, &["--leader-election", "false"], &[]);
+        let collector = Collector::start(test, "127.0.0.1:0").await;
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url());
+        let args = ["--leader-election", "false"];
+        let program = Program::start(test, &args, &[endpoint, SOON]);
         test.connect().await;
         let known = probe::kinds(test).await.0.into_iter();
         let known: Vec<_> = known
@@ -88,6 +92,8 @@ async fn no_secret_shows_in_logs_events_or_status() {
         assert!(known.len() > 1, "not every kind with secrets is found");
         for known in &known {
             meet(test, known).await;
+            let span = format!("POST /api/v3/{}", collection(known.table.kind));
+            collector.named(&span).await;
         }
         // What is said is searched in every test; here it is seen to be said.
         let log = program.kill().await.concat();
