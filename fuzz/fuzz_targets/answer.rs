@@ -5,10 +5,10 @@
 use arbitrary::Arbitrary;
 use authentik_stage_operator::{
     authentik::{
-        Listing, Weigh,
+        Error, Listing, Weigh,
         fuzzing::{self, TOKEN},
     },
-    kinds::{AuthenticatorValidateStage, DuoStage, Kind},
+    kinds::{ForEachKind, Kind, for_each_kind},
     plan::{Live, Row, bindings::Binding},
 };
 use libfuzzer_sys::fuzz_target;
@@ -69,9 +69,13 @@ fuzz_target!(|answer: Answer| {
         location: answer.location.as_deref(),
         body: &body,
     };
-    let errors = [
-        of_kind::<AuthenticatorValidateStage>(&read, answer.write),
-        of_kind::<DuoStage>(&read, answer.write),
+    let mut of_kinds = OfKinds {
+        answer: &read,
+        write: answer.write,
+        results: Vec::new(),
+    };
+    for_each_kind(&mut of_kinds);
+    let others = [
         fuzzing::read_page::<Binding>(&read).map(|page| bounded(&page)),
         fuzzing::read_its_version(&read).map(|version| clean(&version.to_string())),
         fuzzing::read_users(&read).map(|users| {
@@ -81,7 +85,8 @@ fuzz_target!(|answer: Answer| {
             }
         }),
     ];
-    for error in errors.into_iter().filter_map(Result::err) {
+    let results = of_kinds.results.into_iter().chain(others);
+    for error in results.filter_map(Result::err) {
         let text = error.to_string();
         assert!(text.len() < LONGEST, "{} bytes", text.len());
         assert!(!format!("{error:?}").contains(TOKEN), "{error:?}");
@@ -89,10 +94,20 @@ fuzz_target!(|answer: Answer| {
     }
 });
 
-fn of_kind<K: Kind>(
-    answer: &fuzzing::Answer<'_>,
+/// What is made of an answer that is read as one about each kind.
+struct OfKinds<'a> {
+    answer: &'a fuzzing::Answer<'a>,
     write: bool,
-) -> Result<(), authentik_stage_operator::authentik::Error> {
+    results: Vec<Result<(), Error>>,
+}
+
+impl ForEachKind for OfKinds<'_> {
+    fn kind<K: Kind>(&mut self) {
+        self.results.push(of_kind::<K>(self.answer, self.write));
+    }
+}
+
+fn of_kind<K: Kind>(answer: &fuzzing::Answer<'_>, write: bool) -> Result<(), Error> {
     let row: Result<Row<K>, _> = fuzzing::read_object(answer, write);
     let page = fuzzing::read_page::<Row<K>>(answer)?;
     bounded(&page);
@@ -106,7 +121,7 @@ fn bounded<T: Weigh>(page: &Listing<T>) {
     assert!(page.unreadable.is_subset(&page.keys));
 }
 
-/// What is shown of a stage.
+/// What is shown of an object.
 fn shows(live: &Live) {
     assert!(!format!("{:?}", live.name).contains(TOKEN));
     assert!(live.flows.is_sorted());

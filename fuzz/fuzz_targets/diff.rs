@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use arbitrary::Arbitrary;
 use authentik_stage_operator::{
     authentik::{Remote, fuzzing},
-    kinds::{ForEachKind, Kind, for_each_kind},
     plan::{Desired, Live, Row, diff, mismatches, update_body},
+    kinds::{ForEachKind, Kind, for_each_kind},
 };
 use libfuzzer_sys::fuzz_target;
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ impl Any {
     }
 }
 
-/// A stage as authentik may answer it, and what a spec may want of it: a value for each field of a kind, or none.
+/// An object as authentik may answer it, and what a spec may want of it: a value for each field of a kind, or none.
 #[derive(Arbitrary, Debug)]
 struct Input {
     name: String,
@@ -81,10 +81,7 @@ impl ForEachKind for Input {
     fn kind<K: Kind>(&mut self) {
         self.reads_any_spec::<K>();
         let mut live = self.live::<K>();
-        let fields = K::FIELDS
-            .iter()
-            .map(|row| &row.field)
-            .filter(|field| !field.is_secret);
+        let fields = K::FIELDS.iter().map(|row| &row.field).filter(|field| !field.is_secret);
         let wanted = fields.zip(&self.wanted);
         let desired = Desired {
             name: self.wanted_name.clone(),
@@ -113,14 +110,16 @@ impl ForEachKind for Input {
 
 impl Input {
     fn live<K: Kind>(&self) -> Live {
-        let mut answer = json!({"pk": "6f9619ff-8b86-d011-b42d-00cf4fc964ff", K::LABEL.api: self.name, "from_the_future": []});
+        let mut answer = json!({"from_the_future": []});
         for (row, value) in K::FIELDS.iter().zip(&self.live) {
             if let Some(value) = value {
                 answer[row.field.api] = value.clone().into();
             }
         }
+        answer[K::COLLECTION.key()] = "6f9619ff-8b86-d011-b42d-00cf4fc964ff".into();
+        answer[K::LABEL.api] = self.name.as_str().into();
         let row = serde_json::from_value::<Row<K>>(answer);
-        let live = row.expect("it has all that a stage has to have").0;
+        let live = row.expect("it has all that an object has to have").0;
         let _ = K::spec_from(live.name.raw(), &live.fields);
         live
     }

@@ -26,6 +26,8 @@ pub struct Definition {
     address: Address,
     /// Django's names for the app and the model, of which permissions are made.
     model: (&'static str, &'static str),
+    /// What the oldest supported release calls the model, where that is another name.
+    former_model: Option<&'static str>,
 }
 
 /// How the path of one object ends.
@@ -50,6 +52,15 @@ impl Definition {
             label: "name",
             address: Address::Key,
             model,
+            former_model: None,
+        }
+    }
+
+    /// Objects whose model the oldest supported release calls so.
+    pub const fn formerly(self, model: &'static str) -> Self {
+        Self {
+            former_model: Some(model),
+            ..self
         }
     }
 
@@ -188,6 +199,12 @@ impl fmt::Debug for Collection {
 /// or `None` for a method that authentik has no permission for.
 pub fn model_permission(collection: Collection, method: &Method) -> Option<String> {
     permission(collection.0.model, method)
+}
+
+/// As [`model_permission`], for the oldest supported release, where that calls the model otherwise.
+pub fn former_permission(collection: Collection, method: &Method) -> Option<String> {
+    let (app, _) = collection.0.model;
+    permission((app, collection.0.former_model?), method)
 }
 
 /// As [`model_permission`], of a model by Django's names for the app and the model.

@@ -55,7 +55,7 @@ pub mod versions;
 pub use self::{
     budget::Budget,
     client::{Client, ObjectId},
-    collection::{Collection, Definition, model_permission, permission},
+    collection::{Collection, Definition, former_permission, model_permission, permission},
     config::{Config, ConfigError, Gate, Observed, Observer, base_url},
     error::{DeniedKind, Error},
     reading::{Keyed, Listing, Weigh},

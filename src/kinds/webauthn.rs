@@ -88,10 +88,16 @@ pub struct AuthenticatorWebAuthnStageSpec {
     pub max_attempts: Option<i32>,
 }
 
-const COLLECTION: Collection = Collection::of(&Definition::new(
-    "stages/authenticator/webauthn",
-    ("authentik_stages_authenticator_webauthn", "authenticatorwebauthnstage"),
-));
+const COLLECTION: Collection = Collection::of(
+    &Definition::new(
+        "stages/authenticator/webauthn",
+        (
+            "authentik_stages_authenticator_webauthn",
+            "authenticatorwebauthnstage",
+        ),
+    )
+    .formerly("authenticatewebauthnstage"),
+);
 
 impl Kind for AuthenticatorWebAuthnStage {
     stage!(AuthenticatorWebAuthnStage, "WebAuthn stage", COLLECTION);

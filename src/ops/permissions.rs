@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use reqwest::Method;
 
 use crate::{
-    authentik::{self, Collection, model_permission},
+    authentik::{self, Collection, former_permission, model_permission},
     kinds::{Bound, ForEachKind, Kind, for_each_kind},
 };
 
@@ -14,6 +14,8 @@ use crate::{
 pub struct Permission {
     /// `app_label.codename`, as authentik's API takes it.
     pub name: String,
+    /// What it is called in authentik 2024.2, where that is another name.
+    pub formerly: Option<String>,
     /// What it is for.
     pub purpose: String,
 }
@@ -137,6 +139,7 @@ impl ForEachKind for Made {
             self.deletions.push(Permission {
                 // What `used_by/` lists only to those who may see it.
                 name,
+                formerly: None,
                 purpose: format!(
                     "`{}`: to see people's devices, under `deletionPolicy: Delete`; without it they go unseen, and no message says so",
                     K::KIND
@@ -147,8 +150,12 @@ impl ForEachKind for Made {
 }
 
 fn permission(collection: Collection, method: &Method, purpose: &str) -> Option<Permission> {
+    let formerly = former_permission(collection, method);
+    let note = formerly.as_ref();
+    let note = note.map(|name| format!(" (in authentik 2024.2: `{name}`)"));
     Some(Permission {
         name: model_permission(collection, method)?,
-        purpose: purpose.to_owned(),
+        formerly,
+        purpose: format!("{purpose}{}", note.unwrap_or_default()),
     })
 }

@@ -1,6 +1,11 @@
 //! A release: installed, upgraded and removed with a real Helm.
 
-use std::{fs, net::TcpListener, path::PathBuf, process::Stdio};
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
 use devkit::kubernetes::{self, Kubernetes, User, helm_command};
 use serde_json::{Value, json};
@@ -21,12 +26,16 @@ impl Release {
     }
 
     fn helm(&self, args: &[&str], values: &Value) -> String {
+        self.helm_from(&chart(), args, values)
+    }
+
+    fn helm_from(&self, chart: &Path, args: &[&str], values: &Value) -> String {
         let mut command = helm_command(args);
         command
             .args(["--namespace", NAMESPACE])
             .env("KUBECONFIG", self.0.kubeconfig(User::Admin));
         if ["install", "upgrade"].contains(&args[0]) {
-            command.arg(RELEASE).arg(chart()).args(["--values", "-"]);
+            command.arg(RELEASE).arg(chart).args(["--values", "-"]);
         }
         succeed(&mut command, &values.to_string())
     }
@@ -147,6 +156,96 @@ async fn a_release_is_installed_upgraded_removed_and_installed_again() {
     release.helm(&["install"], &values);
     assert_eq!(release.get(&uid), made);
     assert!(release.get(&["deployment", NAME]).contains(NAME));
+}
+
+/// The kinds of the first chart.
+const FIRST_KINDS: [&str; 4] = [
+    "authenticatorvalidatestages",
+    "duostages",
+    "authentikconnections",
+    "clusterauthentikconnections",
+];
+
+/// The chart as it was when there were these kinds only.
+fn first_chart() -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("first-chart");
+    // What an earlier run has left may be of another chart.
+    let _ = fs::remove_dir_all(&folder);
+    succeed(Command::new("cp").arg("-R").arg(chart()).arg(&folder), "");
+    for crd in fs::read_dir(folder.join("files/crds")).expect("it can be read") {
+        let crd = crd.expect("an entry").path();
+        let kind = crd.file_stem().expect("a name").to_string_lossy();
+        if !FIRST_KINDS.contains(&&*kind) {
+            fs::remove_file(&crd).expect("it can be removed");
+        }
+    }
+    let rules = folder.join("files/rbac/namespaced.yaml");
+    let text = fs::read_to_string(&rules).expect("it can be read");
+    let is_first = |line: &&str| match line.strip_prefix("  - ") {
+        Some(resource) if resource.ends_with('s') || resource.ends_with("/status") => {
+            FIRST_KINDS.contains(&resource.trim_end_matches("/status"))
+        }
+        _ => true,
+    };
+    let lines: Vec<_> = text.lines().filter(is_first).collect();
+    fs::write(&rules, lines.join("\n") + "\n").expect("it can be written");
+    folder
+}
+
+#[tokio::test]
+async fn an_upgrade_brings_new_kinds_and_touches_no_stage() {
+    let release = Release::new().await;
+    let kinds = authentik_stage_operator::kinds::crds().into_iter();
+    let kinds: Vec<_> = kinds.map(|crd| crd.spec.names.plural).collect();
+    let installed = |release: &Release| {
+        let crds = release.get(&["crds", "--output=name"]);
+        let has = |kind: &&String| crds.contains(&format!("/{kind}.authentik-operator.io"));
+        kinds.iter().filter(has).cloned().collect::<Vec<_>>()
+    };
+    let allowed = |release: &Release| {
+        let roles = release.get(&["clusterroles", "--output=yaml"]);
+        let has = |kind: &&String| roles.contains(&format!("- {kind}/status"));
+        kinds.iter().filter(has).cloned().collect::<Vec<_>>()
+    };
+    release.helm_from(
+        &first_chart(),
+        &["install", "--create-namespace"],
+        &json!({}),
+    );
+    assert_eq!(installed(&release).len(), FIRST_KINDS.len());
+    assert_eq!(allowed(&release).len(), FIRST_KINDS.len());
+
+    let mut stage = json!({
+        "apiVersion": "authentik-operator.io/v1alpha1", "kind": "AuthenticatorValidateStage",
+        "metadata": {"name": "mfa", "namespace": "default", "finalizers": ["authentik-operator.io/stage"]},
+        "spec": {"deviceClasses": ["totp"]},
+    });
+    let apply = ["apply", "--server-side", "--filename=-"];
+    succeed(&mut release.0.kubectl_command(apply), &stage.to_string());
+    let version = ["--namespace=default", "avs", "mfa"];
+    let version = [
+        &version[..],
+        &["--output=jsonpath={.metadata.uid}/{.metadata.resourceVersion}"],
+    ];
+    let version = version.concat();
+    let before = release.get(&version);
+
+    release.helm(&["upgrade"], &json!({}));
+    assert_eq!(installed(&release), kinds);
+    assert_eq!(allowed(&release), kinds);
+    assert_eq!(release.get(&version), before);
+    // Kubernetes takes the new kinds.
+    stage["kind"] = json!("AuthenticatorTOTPStage");
+    stage["spec"] = json!({"digits": "6"});
+    let established = [
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "--all",
+        "--timeout=60s",
+    ];
+    succeed(&mut release.0.kubectl_command(established), "");
+    succeed(&mut release.0.kubectl_command(apply), &stage.to_string());
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use authentik_stage_operator::api::conditions;
 use serde_json::{Value, json};
 
 use crate::{
+    gitops,
     harness::{DUO, Test, VALIDATE, condition, message, test, with},
     harness_more::{CONNECTION, warnings},
 };
@@ -87,6 +88,57 @@ async fn the_order_in_which_a_bundle_arrives_warns_nobody() {
         }
     })
     .await;
+}
+
+/// The kinds of `examples/complete.yaml`, and its resources of each.
+const COMPLETE: [(&str, &[&str]); 5] = [
+    (
+        "Flow",
+        &[
+            "confirm",
+            "set-up-totp",
+            "set-up-security-key",
+            "set-up-recovery-codes",
+        ],
+    ),
+    (VALIDATE, &["confirm"]),
+    ("AuthenticatorTOTPStage", &["totp"]),
+    ("AuthenticatorWebAuthnStage", &["security-key"]),
+    ("AuthenticatorStaticStage", &["recovery-codes"]),
+];
+
+/// Applies the complete example in this order, and checks what becomes of it.
+async fn complete_example(test: &Test, arrange: impl FnOnce(&mut Vec<&str>)) {
+    let text = gitops::example(test, "complete.yaml");
+    let mut parts: Vec<_> = text.split("\n---\n").collect();
+    arrange(&mut parts);
+    test.connect().await;
+    for part in &parts {
+        gitops::apply(test, part).await;
+    }
+    let mut resources = 0;
+    for (kind, names) in COMPLETE {
+        for name in names {
+            test.in_sync(kind, name).await;
+            resources += 1;
+        }
+    }
+    assert_eq!(resources, parts.len(), "all of the example is looked at");
+    assert_eq!(warnings(test).await, Vec::<String>::new());
+    let confirm = test.get(VALIDATE, "confirm").await;
+    let stage = &confirm.data["status"]["stage"];
+    let slug = format!("{}-company-confirm", test.namespace);
+    assert_eq!(stage["flows"], json!([slug]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_complete_example_needs_nothing_that_is_there() {
+    test(async |test| complete_example(test, |_| ()).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_complete_example_is_applied_in_any_order() {
+    test(async |test| complete_example(test, |parts| parts.reverse()).await).await;
 }
 
 /// A validation stage through whose own kind people enrol.

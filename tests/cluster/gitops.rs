@@ -301,6 +301,10 @@ pub fn example(test: &Test, name: &str) -> String {
             format!("name: {}-company-", test.namespace),
         ),
         (
+            "slug: company-",
+            format!("slug: {}-company-", test.namespace),
+        ),
+        (
             "slug: default-authentication-flow",
             format!("slug: {}", test.name("login")),
         ),
@@ -313,7 +317,8 @@ pub fn example(test: &Test, name: &str) -> String {
     .fold(text, |text, (from, to)| text.replace(from, to))
 }
 
-async fn apply(test: &Test, manifests: &str) {
+/// Applies manifests as the documentation recommends.
+pub async fn apply(test: &Test, manifests: &str) {
     let applied = test
         .kubectl(&["apply", "--server-side", "--filename", "-"], manifests)
         .await;

@@ -1,7 +1,6 @@
 //! Write-only fields: when they are sent, what is remembered of them, and that their values show nowhere.
 
 use authentik_stage_operator::api::conditions;
-use devkit::gateway::{Fault, FaultKind};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api, ResourceExt,
@@ -14,7 +13,6 @@ use crate::{
     connections::{other_namespace, secret_in},
     harness::{DUO, Test, VALIDATE, alone, collection, is_true, message, patch, test, text, with},
     on_every_version,
-    program::Program,
 };
 
 on_every_version!(
@@ -302,113 +300,6 @@ async fn an_admin_secret_is_set_left_alone_and_emptied(test: &Test) {
         test.written(),
         [patch(DUO, json!({"admin_secret_key": ""}))]
     );
-}
-
-/// Lets a resource meet a server that repeats what it was sent.
-async fn meet(test: &Test, name: &str, answer: FaultKind, reason: &str) {
-    let fault = test
-        .gateway
-        .inject(Fault::new(answer).writes().path("authenticator/duo"));
-    let admin = json!({"secretKeyRef": {"name": "duo", "key": "admin"}});
-    let fields = json!({"name": test.name(name), "adminSecretKey": admin});
-    let spec = with(test.duo_spec_without_secret(), fields);
-    test.apply(DUO, name, spec).await;
-    test.reason(DUO, name, reason).await;
-    test.gateway.remove(fault);
-}
-
-fn respond(status: u16, content_type: &str, body: String) -> FaultKind {
-    FaultKind::Respond {
-        status,
-        content_type: content_type.to_owned(),
-        body,
-        forward: false,
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn no_secret_shows_in_logs_events_or_status() {
-    test(async |test| {
-        test.take_operator().await.stop().await;
-        let program = Program::start(test, &["--leader-election", "false"], &[]);
-        test.connect().await;
-        let (client, admin) = (test.canary("client"), test.canary("admin"));
-        test.secret("duo", json!({"secret": client, "admin": admin}))
-            .await;
-        let secrets = format!("{client} {admin} {}", test.token());
-        let html = "text/html";
-        for (name, answer, reason) in [
-            (
-                "field",
-                respond(
-                    400,
-                    "application/json",
-                    json!({"client_secret": [secrets]}).to_string(),
-                ),
-                "Rejected",
-            ),
-            (
-                "text",
-                respond(400, "application/json", json!([secrets]).to_string()),
-                "Rejected",
-            ),
-            (
-                "page",
-                respond(400, html, secrets.clone()),
-                "AuthentikUnavailable",
-            ),
-            (
-                "denied",
-                respond(
-                    403,
-                    "application/json",
-                    json!({"detail": format!("You do not have {secrets}")}).to_string(),
-                ),
-                "AccessDenied",
-            ),
-            (
-                "crash",
-                respond(405, html, secrets.clone()),
-                "AuthentikUnavailable",
-            ),
-            (
-                "empty-crash",
-                FaultKind::InternalError { effect: false },
-                "AuthentikUnavailable",
-            ),
-            (
-                "garbage",
-                respond(200, "application/json", format!("{{\"x\": \"{secrets}")),
-                "AuthentikUnavailable",
-            ),
-            (
-                "alien",
-                respond(201, html, secrets.clone()),
-                "AuthentikUnavailable",
-            ),
-        ] {
-            meet(test, name, answer, reason).await;
-        }
-        // A changed Secret ends any wait, and this time the server takes it.
-        let other = test.canary("other");
-        test.secret(
-            "duo",
-            json!({"secret": client, "admin": admin, "other": other}),
-        )
-        .await;
-        test.in_sync(DUO, "crash").await;
-        // What is said is searched in every test; here it is seen to be said.
-        let log = program.kill().await.concat();
-        for line in [
-            "asked authentik",
-            "Rejected",
-            "AuthentikUnavailable",
-            "TRACE",
-        ] {
-            assert!(log.contains(line), "{line} is not logged");
-        }
-    })
-    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

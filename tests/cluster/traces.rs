@@ -19,10 +19,10 @@ use crate::{
 };
 
 /// How long spans are collected before they are sent.
-const SOON: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
+pub const SOON: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "50");
 
 /// A collector: takes spans by OTLP over HTTP.
-struct Collector {
+pub struct Collector {
     address: SocketAddr,
     received: watch::Receiver<Vec<ResourceSpans>>,
     task: JoinHandle<()>,
@@ -30,7 +30,7 @@ struct Collector {
 
 impl Collector {
     /// Listens at this address; port 0 is any that is free.
-    async fn start(test: &Test, address: &str) -> Self {
+    pub async fn start(test: &Test, address: &str) -> Self {
         let listener = TcpListener::bind(address).await.expect("the port is free");
         let address = listener.local_addr().expect("it has an address");
         let (sender, received) = watch::channel(Vec::new());
@@ -52,8 +52,18 @@ impl Collector {
         }
     }
 
-    fn url(&self) -> String {
+    pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Waits for a span of this name.
+    pub async fn named(&self, name: &str) {
+        let mut received = self.received.clone();
+        let is_there =
+            |received: &Vec<ResourceSpans>| spans(received).any(|span| span.name == name);
+        let found = tokio::time::timeout(patience(), received.wait_for(is_there)).await;
+        let found = found.unwrap_or_else(|_| panic!("there is no span {name}"));
+        found.expect("the collector goes on");
     }
 
     /// Waits for the span with this id, in hex.

@@ -41,6 +41,20 @@ impl<'a> Authentik<'a> {
         Ok(answer)
     }
 
+    /// Shows the stages that stand in a flow, in the order in which people meet them.
+    pub(super) async fn show_flow(&self, uuid: &str) -> Result<Vec<String>> {
+        let path = format!("flows/bindings/?target={uuid}&ordering=order");
+        println!("GET /api/v3/{path}");
+        let answer = self.answer(self.request(Method::GET, &path)).await?;
+        let rows = answer["results"].as_array().into_iter().flatten();
+        let named = rows.map(|row| {
+            let name = row["stage_obj"]["name"].as_str().unwrap_or_default();
+            println!("  {} {name}", row["order"]);
+            name.to_owned()
+        });
+        Ok(named.collect())
+    }
+
     /// Changes a stage and returns what it has become.
     pub(super) async fn patch(&self, path: &str, body: &Value) -> Result<Value> {
         println!("PATCH /api/v3/{path} {body}");

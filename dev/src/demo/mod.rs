@@ -37,6 +37,14 @@ const VALIDATE: &str = "stages/authenticator/validate";
 /// Where Duo stages are.
 const DUO: &str = "stages/authenticator/duo";
 
+/// The flows of `examples/complete.yaml`, and the stage that stands in each.
+const FLOWS: [(&str, &str); 4] = [
+    ("confirm", "avs/confirm"),
+    ("set-up-totp", "totp/totp"),
+    ("set-up-security-key", "webauthn/security-key"),
+    ("set-up-recovery-codes", "static/recovery-codes"),
+];
+
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// How the demo is run.
@@ -191,9 +199,21 @@ impl Demo<'_> {
         self.kubectl.show("get authentik -A").await
     }
 
-    /// Shows both stages as authentik holds them. Returns the path of the validation stage.
+    /// Shows what `examples/complete.yaml` has come to, and the stages of the other examples, as authentik holds them. Returns
+    /// the path of the validation stage.
     async fn show_in_authentik(&self) -> Result<String> {
-        title("4. The stages in authentik");
+        title("4. In authentik: what examples/complete.yaml made from nothing");
+        for (flow, stage) in FLOWS {
+            let resource = format!("akflow/{flow}");
+            println!("{}:", self.status(&resource, "flow.slug").await?);
+            let flow = self.status(&resource, "flow.uuid").await?;
+            let stage = self.status(stage, "stage.name").await?;
+            let found = self.authentik.show_flow(&flow).await?;
+            if found != [stage.as_str()] {
+                return Err(format!("{stage} is not the stage of its flow: {found:?}").into());
+            }
+        }
+        title("5. In authentik: the stages of examples/duo.yaml and examples/mfa.yaml");
         for (resource, path) in [("duo/duo", DUO), ("avs/mfa", VALIDATE)] {
             let uuid = self.status(resource, "stage.uuid").await?;
             self.authentik.show(&format!("{path}/{uuid}/")).await?;
@@ -203,14 +223,14 @@ impl Demo<'_> {
     }
 
     async fn change_by_hand(&self, stage: &str) -> Result<()> {
-        title("5. Somebody turns the second factor off by hand");
+        title("6. Somebody turns the second factor off by hand");
         let off = json!({"not_configured_action": "skip"});
         let answer = self.authentik.patch(stage, &off).await?;
         expect(&answer, "skip")
     }
 
     async fn show_repair(&self, stage: &str) -> Result<()> {
-        title("6. The operator turns it on again");
+        title("7. The operator turns it on again");
         let reason = "DriftCorrected";
         self.kubectl
             .show(&format!(
@@ -253,7 +273,7 @@ impl Demo<'_> {
     }
 
     fn tell_how_to_go_on(&self, operator: &Supervised) {
-        title("7. Now you");
+        title("8. Now you");
         let kubectl = self.kubernetes.kubectl();
         let directory = kubectl.parent().unwrap_or(Path::new("."));
         println!("In another terminal:\n");

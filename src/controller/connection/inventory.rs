@@ -16,9 +16,9 @@ use super::{
     rows::{AnyRow, Referred},
 };
 use crate::{
-    authentik::{Client, Collection, DeniedKind, Error, Keyed, Weigh},
+    authentik::{Client, Collection, DeniedKind, Error, Keyed, Remote, Weigh},
     controller::memory::Memory,
-    kinds::Kind,
+    kinds::{Flow, Kind},
     plan::{Live, Row, bindings::Binding},
 };
 
@@ -170,6 +170,13 @@ impl Inventory {
         kinds
             .get(kind)
             .is_some_and(|(list, _)| list.read_at().is_some() && list.get(uuid).is_none())
+    }
+
+    /// The slug of a flow that a resource stands for, as far as it is known.
+    pub fn slug_of_resource(&self, flow: Uuid) -> Option<Remote> {
+        let kinds = self.kinds.lock();
+        let (list, _) = kinds.get(Flow::KIND)?;
+        list.get(flow).map(|live| live.name.clone())
     }
 
     /// How long ago the oldest of the lists in use was read; nothing where none is.

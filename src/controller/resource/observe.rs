@@ -372,8 +372,10 @@ pub(super) fn slugs(server: &Server, sight: &Sight, desired: &Desired) -> BTreeM
     let of_list = bound
         .chain(places.map(|place| place.target))
         .filter_map(|flow| {
-            let known = flows.get(flow)?;
-            Some((flow, server.show(&known.label).into_string()))
+            // A flow that only resources name is in no list of what specs name otherwise.
+            let known = flows.get(flow).map(|known| known.label.clone());
+            let slug = known.or_else(|| server.inventory.slug_of_resource(flow))?;
+            Some((flow, server.show(&slug).into_string()))
         });
     of_stage.chain(of_list).collect()
 }
