@@ -33,7 +33,10 @@ use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
 pub use self::{
     authentik::Authentik,
     cluster::{api, grant},
-    objects::{collection, condition, is_true, kinds, merge, message, patch, post, text, with},
+    objects::{
+        collection, condition, identity, is_true, kinds, label_of, merge, message, naming, patch,
+        post, text, with,
+    },
     operator::Operator,
 };
 use self::{authentik::real_authentik, cluster::prepare};
@@ -45,9 +48,10 @@ pub const VALIDATES: &str = "/api/v3/stages/authenticator/validate/";
 /// What a connection is probed with.
 pub const PROBE: &str = "/api/v3/admin/version/";
 
-/// The kinds of stage.
+/// Kinds that tests name.
 pub const VALIDATE: &str = "AuthenticatorValidateStage";
 pub const DUO: &str = "DuoStage";
+pub const FLOW: &str = "Flow";
 
 /// How long anything may take that a test waits for. A real server is slower than the simulator, and others use it.
 pub fn patience() -> Duration {
