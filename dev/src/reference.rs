@@ -96,7 +96,7 @@ fn render_fields(text: &mut String, parent: &str, schema: &Value) -> std::fmt::R
 
 /// The type of a field: its values where they can be counted.
 fn type_of(field: &Value) -> String {
-    let mut text = match (field["enum"].as_array(), plain(&field["type"])) {
+    let mut text = match (values(field), plain(&field["type"])) {
         (Some(values), _) => {
             let values: Vec<_> = values
                 .iter()
@@ -119,6 +119,17 @@ fn type_of(field: &Value) -> String {
         text += ", or null";
     }
     text
+}
+
+/// The values of a field that has only some: of an enum or, where null is one more, of a rule.
+fn values(field: &Value) -> Option<Vec<Value>> {
+    let rules = field["x-kubernetes-validations"].as_array();
+    let mut rules = rules.into_iter().flatten();
+    let by_rule = rules.find_map(|rule| {
+        let list = plain(&rule["rule"]).strip_prefix("self in ")?;
+        serde_json::from_str(list).ok()
+    });
+    field["enum"].as_array().cloned().or(by_rule)
 }
 
 fn description(schema: &Value) -> String {

@@ -8,8 +8,8 @@ use authentik_stage_operator::{
         Listing, Weigh,
         fuzzing::{self, TOKEN},
     },
-    plan::{Live, Row, bindings::Binding},
     kinds::{AuthenticatorValidateStage, DuoStage, Kind},
+    plan::{Live, Row, bindings::Binding},
 };
 use libfuzzer_sys::fuzz_target;
 

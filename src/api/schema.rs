@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
-    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray, ValidationRule,
 };
 use kube::core::{Message, Rule};
 use serde::{Deserialize, Deserializer};
+use serde_json::Value;
 
 /// Tells an absent field from an explicit null: absent is the outer `None` (not managed), null is
 /// `Some(None)` (managed, to nothing).
@@ -37,8 +38,8 @@ where
 
 /// Mends what the derived schema can't say. `nullable` stays only on the named fields of the spec, whose null
 /// means something: elsewhere the API server refuses an explicit null instead of it being read as absent, and
-/// null is no value of an enum. The derived description of a kind tells how its type was made; that of its spec tells what it is for. Number
-/// formats that Kubernetes does not know (`uint32`) go, for it warns of them.
+/// null is no value of an enum. The derived description of a kind tells how its type was made; that of its spec tells what
+/// it is for. Number formats that Kubernetes does not know (`uint32`) go, for it warns of them.
 #[must_use]
 pub fn polished(
     mut crd: CustomResourceDefinition,
@@ -78,8 +79,45 @@ fn polish_spec(root: &mut JSONSchemaProps, nullable: impl Fn(&str) -> bool) {
     };
     for (name, property) in spec.properties.iter_mut().flatten() {
         property.nullable = nullable(name).then_some(true);
+        if property.nullable.is_some() {
+            words_by_rule(name, property);
+        }
     }
     root.description = spec.description.clone();
+}
+
+/// What the rule of [`words_by_rule`] begins with; a list as in JSON follows.
+const ONE_OF: &str = "self in ";
+
+/// Kubernetes takes null for no enum, be it nullable and list null or not. Rules are not asked of null.
+fn words_by_rule(field: &str, property: &mut JSONSchemaProps) {
+    let Some(values) = property.enum_.take() else {
+        return;
+    };
+    let words: Vec<_> = values.iter().filter_map(|value| value.0.as_str()).collect();
+    // What a rule costs is reckoned from it.
+    let longest = words.iter().map(|word| word.len());
+    property.max_length = longest
+        .max()
+        .and_then(|longest| i64::try_from(longest).ok());
+    property.x_kubernetes_validations = Some(vec![ValidationRule {
+        rule: format!("{ONE_OF}{}", Value::from(words.clone())),
+        message: Some(format!(
+            "{field} is none of its words; write {}, or null",
+            words.join(" or ")
+        )),
+        ..ValidationRule::default()
+    }]);
+}
+
+/// The words that this schema takes, if it takes only some.
+#[must_use]
+pub fn words(schema: &JSONSchemaProps) -> Option<Vec<Value>> {
+    if let Some(values) = &schema.enum_ {
+        return Some(values.iter().map(|value| value.0.clone()).collect());
+    }
+    let mut rules = schema.x_kubernetes_validations.iter().flatten();
+    rules.find_map(|rule| serde_json::from_str(rule.rule.strip_prefix(ONE_OF)?).ok())
 }
 
 /// A rule that refuses text which is blank once authentik has stripped it.

@@ -26,7 +26,7 @@ pub struct Status {
     /// Under `Observe`: what differs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<DriftedField>,
-    /// The Secrets last sent, one entry a secret field.
+    /// The Secrets whose values authentik holds, one entry a secret field: last sent, or seen there.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub secrets: Vec<SentSecret>,
     /// When and why authentik was last written.
@@ -54,7 +54,8 @@ pub struct Identity {
     pub bindings: Vec<BoundFlow>,
 }
 
-/// The status of a resource that stands for a flow: as [`Status`], but for how it tells which one.
+/// What the operator last saw and did.
+// As `Status`, but for how it tells which object of authentik the resource stands for.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Serialize)]
 #[serde(from = "FlowStatusForm", into = "FlowStatusForm")]
 #[schemars(with = "FlowStatusForm")]
@@ -143,7 +144,7 @@ pub struct DriftedField {
     pub found: String,
 }
 
-/// Which Secret a secret field was last sent from. Never anything made from its data.
+/// Which Secret a secret field was last sent from, or is seen to be equal to. Never anything made from its data.
 #[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SentSecret {
@@ -230,4 +231,33 @@ pub fn set_condition(
 /// Removes a condition that is no longer true.
 pub fn without_condition(conditions: &mut Vec<Condition>, type_: &str) {
     conditions.retain(|condition| condition.type_ != type_);
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_flow_is_told_in_its_own_words_and_read_back() {
+        let written = json!({
+            "observedGeneration": 2,
+            "flow": {
+                "uuid": Uuid::nil(), "slug": "login", "server": "https://authentik", "managed": true,
+            },
+            "drift": [{"field": "title", "wanted": "\"a\"", "found": "\"b\""}],
+            "lastChange": {"time": "2026-01-01T00:00:00Z", "reason": "Created", "fields": ["title"]},
+            "conditions": [],
+        });
+        let status: FlowStatus = serde_json::from_value(written.clone()).unwrap();
+        let stands_for = status.0.stage.as_ref().unwrap();
+        assert_eq!(
+            (stands_for.name.as_str(), stands_for.managed),
+            ("login", true)
+        );
+        let mut written = written;
+        written.as_object_mut().unwrap().remove("conditions");
+        assert_eq!(json!(status), written);
+    }
 }

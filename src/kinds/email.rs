@@ -14,7 +14,7 @@ use crate::{
         SecretSource, StageCommon, Status,
         schema::{double_option, not_blank},
     },
-    authentik::{Collection, Definition},
+    authentik::{Collection, Definition, versions::Since},
 };
 
 /// A stage through which people enrol their e-mail address (authentik 2025.2 on). A field that is not set is not managed.
@@ -103,6 +103,7 @@ impl Kind for AuthenticatorEmailStage {
         model: ("authentik_stages_authenticator_email", "emaildevice"),
         noun: "e-mail device",
     }));
+    const SINCE: Option<Since> = Some(Since::Release(2025, 2));
     const FIELDS: &'static [FieldRow<Self>] = &[
         field!(configure_flow in setup: flow),
         field!(friendly_name in setup: optional_text).absent(stage::no_friendly_name),

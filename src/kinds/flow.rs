@@ -37,7 +37,7 @@ pub enum Designation {
     StageConfiguration,
 }
 
-/// Who may begin a flow. `require_redirect` (authentik 2024.12 on): who was sent to it by another flow.
+/// Who may begin a flow.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -50,7 +50,7 @@ pub enum FlowAuthentication {
     RequireOutpost,
 }
 
-/// How a flow is laid out on the page. The two with a frame background: authentik 2026.2 on.
+/// How a flow is laid out on the page.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -64,8 +64,7 @@ pub enum FlowLayout {
     SidebarRightFrameBackground,
 }
 
-/// What happens to people whom a flow's policies deny. `message_continue`: they read why, and go on where they were to go next,
-/// if that is known. `message`: they read why. `continue`: they go on where they were to go next.
+/// What happens to people whom a flow's policies deny.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)]
@@ -81,6 +80,16 @@ fn slug_form() -> Rule {
     )
 }
 
+/// The names of resources may be longer than slugs and have dots, which authentik refuses in words that say nothing of names.
+fn name_is_a_slug() -> Rule {
+    Rule::new(
+        "has(self.spec.slug) || !self.metadata.name.contains('.') && size(self.metadata.name) <= 50",
+    )
+    .message(
+        "the name of this resource is not a flow's slug; set spec.slug to one: letters, digits, - and _ only, 50 at most",
+    )
+}
+
 /// A flow. An optional field that is not set is not managed.
 #[derive(Clone, CustomResource, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[kube(
@@ -91,7 +100,8 @@ fn slug_form() -> Rule {
     status = "FlowStatus",
     derive = "PartialEq",
     shortname = "akflow",
-    category = "authentik"
+    category = "authentik",
+    validation = name_is_a_slug()
 )]
 #[serde(rename_all = "camelCase")]
 pub struct FlowSpec {
@@ -99,7 +109,7 @@ pub struct FlowSpec {
     #[serde(flatten)]
     pub common: Common,
     /// The flow's slug, which is part of its address and unique among flows. Omitted: the name of this resource, which then has
-    /// to be without dots. Changing it moves the flow.
+    /// to be without dots and not longer than 50 characters. Changing it moves the flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 50))]
     #[x_kube(validation = slug_form())]
@@ -115,13 +125,14 @@ pub struct FlowSpec {
     pub title: String,
     /// What the flow is for.
     pub designation: Designation,
-    /// Who may begin the flow.
+    /// Who may begin the flow. `require_redirect` (authentik 2024.12 on): who was sent to it by another flow.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authentication: Option<FlowAuthentication>,
-    /// How the flow is laid out on the page.
+    /// How the flow is laid out on the page. The two with a frame background: authentik 2026.2 on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layout: Option<FlowLayout>,
-    /// What happens to people whom the flow's policies deny.
+    /// What happens to people whom the flow's policies deny. `message_continue`: they go on where they were to go next, if that
+    /// is known, else they read why. `message`: they read why. `continue`: they go on where they were to go next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub denied_action: Option<DeniedAction>,
     /// How many of the flow's policies have to pass.

@@ -49,6 +49,8 @@ pub trait Kind:
     const FIELDS: &'static [FieldRow<Self>];
     /// What such an object is used by, and what hangs on it.
     const USAGE: Usage;
+    /// Since when authentik has such objects, for what every supported release does not have. An older server answers 404.
+    const SINCE: Option<Since> = None;
 
     /// The part of the spec that all kinds share.
     fn common(&self) -> &Common;

@@ -51,7 +51,7 @@ macro_rules! plain {
     ($(#[$doc:meta])* $name:ident, $compare:ident, $any:ident) => {
         $(#[$doc])*
         pub mod $name {
-            use super::*;
+            use crate::kinds::values::*;
             way!($compare);
 
             pub fn wanted<T: Serialize>(field: &Option<T>) -> Option<Wanted> {
@@ -90,7 +90,7 @@ plain!(
 
 /// A value that every resource of the kind sets.
 pub mod required {
-    use super::*;
+    use crate::kinds::values::*;
     way!(Value);
 
     pub fn wanted<T: Serialize>(field: &T) -> Option<Wanted> {
@@ -111,7 +111,7 @@ pub mod required {
 
 /// Text, which authentik stores stripped.
 pub mod text {
-    use super::*;
+    use crate::kinds::values::*;
     way!(Value);
 
     pub fn wanted(field: &Option<String>) -> Option<Wanted> {
@@ -130,7 +130,7 @@ pub mod text {
 
 /// Text that every resource of the kind sets.
 pub mod required_text {
-    use super::*;
+    use crate::kinds::values::*;
     way!(Value);
 
     pub fn wanted(field: &str) -> Option<Wanted> {
@@ -149,7 +149,7 @@ pub mod required_text {
 
 /// Text for which null and `""` are the same absence.
 pub mod optional_text {
-    use super::*;
+    use crate::kinds::values::*;
     way!(OptionalText);
 
     pub fn wanted(field: &Option<Option<String>>) -> Option<Wanted> {
@@ -171,7 +171,7 @@ pub mod optional_text {
 
 /// A duration.
 pub mod duration {
-    use super::*;
+    use crate::kinds::values::*;
     way!(Duration);
 
     /// authentik looks only at keywords that it knows and passes over others without a word: of `hours=1; minutes=5` it
@@ -199,7 +199,7 @@ macro_rules! refers {
     ($(#[$doc:meta])* many $name:ident, $to:ty) => {
         $(#[$doc])*
         pub mod $name {
-            use super::*;
+            use crate::kinds::values::*;
             way!(Set, secret: false, to: Some(<$to as Refers>::TO));
 
             pub fn wanted(field: &Option<Vec<$to>>) -> Option<Wanted> {
@@ -221,7 +221,7 @@ macro_rules! refers {
     ($(#[$doc:meta])* one $name:ident, $to:ty) => {
         $(#[$doc])*
         pub mod $name {
-            use super::*;
+            use crate::kinds::values::*;
             way!(Value, secret: false, to: Some(<$to as Refers>::TO));
 
             pub fn wanted(field: &Option<Option<$to>>) -> Option<Wanted> {
@@ -282,7 +282,7 @@ macro_rules! secret {
     ($(#[$doc:meta])* $name:ident, $compare:ident) => {
         $(#[$doc])*
         pub mod $name {
-            use super::*;
+            use crate::kinds::values::*;
             way!($compare, secret: true, to: None);
 
             pub fn wanted(field: &impl Source) -> Option<Wanted> {

@@ -10,7 +10,7 @@ use super::{
     claims::{Claim, Rival, Verdict, verdict},
     conclude::Outcome,
     desired::Desired,
-    diff::{Diff, Ignored, diff, has_become, matches},
+    diff::{Diff, Ignored, diff, has_become, mismatches},
     failure::{Failure, Reason},
     live::Live,
 };
@@ -156,6 +156,10 @@ fn mend<K: Kind>(seen: &Situation<'_>, live: &Live) -> Step {
     if drifted && seen.was_in_sync && !seen.is_certain {
         return Step::LookAgain;
     }
+    // A label that leads to an object may have come to lead to another one since the list.
+    if !diff.is_empty() && K::COLLECTION.is_found_by_label() && !seen.is_certain {
+        return Step::LookAgain;
+    }
     if !diff.is_empty() {
         return Step::Patch(diff);
     }
@@ -216,9 +220,8 @@ fn adopt<K: Kind>(seen: &Situation<'_>, live: &Live) -> Step {
 /// The fields for which `IfMatch` does not take a stage over, sorted. A stage may lack bindings, as one does that was
 /// created and not yet bound when the operator was killed, but nothing that is there may be wrong.
 fn mismatched<K: Kind>(seen: &Situation<'_>, live: &Live) -> Vec<&'static str> {
-    let changes = diff::<K>(seen.desired, live, &[]).changes;
-    let mut fields: Vec<_> = changes.iter().map(|change| change.field.spec).collect();
-    debug_assert_eq!(fields.is_empty(), matches::<K>(seen.desired, live));
+    let fields = mismatches::<K>(seen.desired, live).into_iter();
+    let mut fields: Vec<_> = fields.map(|field| field.spec).collect();
     if let Some(desired) = &seen.desired.bindings
         && !desired.lacks_only(seen.bindings)
     {
@@ -240,8 +243,8 @@ fn observe<K: Kind>(seen: &Situation<'_>) -> Step {
     };
     let mut diff = diff::<K>(seen.desired, live, seen.sent);
     if !seen.own.manages {
-        // Nothing was ever sent from here, so nothing is known of the secrets.
-        diff.secrets.clear();
+        // Nothing was ever sent from here, so nothing is known of the secrets that authentik does not show.
+        diff.secrets.retain(|field| live.shows(field));
     }
     let mut drift = diff.drift(seen.show);
     drift.extend(binding_drift(seen));

@@ -99,26 +99,26 @@ pub fn diff<K: Kind>(desired: &Desired, live: &Live, sent: &[SentSecret]) -> Dif
         });
     }
     for field in K::FIELDS.iter().map(|row| &row.field) {
-        if let Some(wanted) = desired.fields.get(field.api) {
-            match live.fields.get(field.api) {
-                // Newer releases don't show every secret any more.
-                None if field.is_secret => {}
-                None => diff.unsupported.push(field),
-                Some(found) if !compare::equal(field.compare, wanted, found) => {
-                    diff.changes.push(Difference {
-                        field,
-                        wanted: wanted.clone(),
-                        found: found.clone(),
-                    })
-                }
-                Some(_) => {}
+        let found = live.fields.get(field.api).filter(|_| field.is_readable());
+        let is_new_secret = || {
+            let secret = desired.secrets.get(field.api);
+            secret.is_some_and(|secret| !was_sent(field, secret.as_ref(), sent))
+        };
+        match (desired.fields.get(field.api), found) {
+            (Some(wanted), Some(found)) if compare::equal(field.compare, wanted, found) => {}
+            // The Secret has changed, or authentik has.
+            (Some(_), Some(_)) if is_new_secret() => diff.secrets.push(field),
+            (Some(wanted), Some(found)) => diff.changes.push(Difference {
+                field,
+                wanted: wanted.clone(),
+                found: found.clone(),
+            }),
+            // Newer releases don't show every secret any more.
+            (_, None) if field.is_secret => {
+                diff.secrets.extend(is_new_secret().then_some(field));
             }
-        }
-        if !live.fields.contains_key(field.api)
-            && let Some(secret) = desired.secrets.get(field.api)
-            && !was_sent(field, secret.as_ref(), sent)
-        {
-            diff.secrets.push(field);
+            (Some(_), None) => diff.unsupported.push(field),
+            (None, _) => {}
         }
     }
     diff
@@ -166,20 +166,42 @@ pub fn update_body<K: Kind>(diff: &Diff, desired: &Desired) -> Fields {
     body
 }
 
-/// Whether `IfMatch` takes this object over: every readable field that the spec sets is equal.
+/// The fields for which `IfMatch` does not take this object over: readable ones that the spec sets otherwise.
 #[must_use]
-pub fn matches<K: Kind>(desired: &Desired, live: &Live) -> bool {
-    diff::<K>(desired, live, &[]).changes.is_empty()
+pub fn mismatches<K: Kind>(desired: &Desired, live: &Live) -> Vec<&'static Field> {
+    let diff = diff::<K>(desired, live, &[]);
+    let secrets = diff.secrets.into_iter().filter(|field| live.shows(field));
+    let changes = diff.changes.iter().map(|change| change.field);
+    changes.chain(secrets).collect()
+}
+
+/// The Secrets whose values authentik shows that it holds, and that are not on record as sent.
+#[must_use]
+pub fn held_secrets<K: Kind>(
+    desired: &Desired,
+    live: &Live,
+    sent: &[SentSecret],
+) -> Vec<SentSecret> {
+    let fields = K::FIELDS.iter().map(|row| &row.field);
+    let held = fields.filter(|field| {
+        let values = (desired.fields.get(field.api), live.fields.get(field.api));
+        matches!(values, (Some(wanted), Some(found)) if compare::equal(field.compare, wanted, found))
+    });
+    held.filter_map(|field| Some((field, desired.secrets.get(field.api)?)))
+        .filter(|(field, secret)| !was_sent(field, secret.as_ref(), sent))
+        .map(|(field, secret)| sent_secret(field, secret.as_ref()))
+        .collect()
 }
 
 /// Whether a stage that was created so is this one: nobody has changed it, but what it referred to may have been
 /// deleted since, and authentik then takes the reference out.
 #[must_use]
 pub fn has_become<K: Kind>(desired: &Desired, live: &Live) -> bool {
-    let changes = diff::<K>(desired, live, &[]).changes;
-    changes
-        .iter()
-        .all(|change| lacks_references(&change.wanted, &change.found))
+    let diff = diff::<K>(desired, live, &[]);
+    let mut changes = diff.changes.iter();
+    let mut secrets = diff.secrets.iter();
+    changes.all(|change| lacks_references(&change.wanted, &change.found))
+        && !secrets.any(|field| live.shows(field))
 }
 
 fn lacks_references(wanted: &Value, found: &Value) -> bool {

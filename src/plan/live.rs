@@ -36,6 +36,14 @@ pub struct Live {
     pub fields: Fields,
 }
 
+impl Live {
+    /// Whether authentik shows what it holds of this field.
+    #[must_use]
+    pub fn shows(&self, field: &Field) -> bool {
+        field.is_readable() && self.fields.contains_key(field.api)
+    }
+}
+
 /// A flow that a stage is bound to.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd)]
 pub struct BoundTo {

@@ -33,8 +33,8 @@ pub use self::{
     conclude::{Grace, Outcome, conclude, patience, suspended, warning},
     desired::{Desired, SecretVersion},
     diff::{
-        Diff, Difference, Ignored, create_body, diff, has_become, matches, sent_secret, sorted,
-        update_body,
+        Diff, Difference, Ignored, create_body, diff, has_become, held_secrets, mismatches,
+        sent_secret, sorted, update_body,
     },
     live::{BoundTo, Live, Row},
     note::Note,

@@ -37,6 +37,8 @@ pub enum Fact {
         /// What was sent of the secrets.
         sent: Vec<SentSecret>,
     },
+    /// authentik shows that it holds what these Secrets do.
+    Holds(Vec<SentSecret>),
     /// The stage was bound to flows, moved in them or taken out of them.
     Bound,
     /// The stage was deleted in authentik.
@@ -113,6 +115,7 @@ impl Record {
                     self.changed_fields(fields, readable, now);
                 }
             }
+            Fact::Holds(secrets) => self.record_sent(secrets),
             Fact::Bound => self.changed_fields(vec!["flows".to_owned()], true, now),
             Fact::Deleted(stage) => self.tell("Deleted", "deleted", &stage),
             Fact::Orphaned(stage) => self.tell("Orphaned", "left", &stage),

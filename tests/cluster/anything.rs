@@ -3,7 +3,10 @@
 
 use std::collections::HashSet;
 
-use authentik_stage_operator::{api::conditions, kinds};
+use authentik_stage_operator::{
+    api::{conditions, schema},
+    kinds,
+};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray,
 };
@@ -17,7 +20,7 @@ use proptest::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::harness::{DUO, Test, VALIDATE, alone, condition, is_true, text};
+use crate::harness::{self, Test, VALIDATE, alone, condition, is_true, text};
 
 /// How many resources there are at least.
 const CASES: usize = 160;
@@ -134,8 +137,8 @@ fn object(schema: &JSONSchemaProps, words: &[String]) -> BoxedStrategy<Value> {
 
 /// A value that this schema may accept: its rules are left to the API server.
 fn value(schema: &JSONSchemaProps, words: &[String]) -> BoxedStrategy<Value> {
-    let value = match (&schema.enum_, schema.type_.as_deref()) {
-        (Some(values), _) => select(values.clone()).prop_map(|value| value.0).boxed(),
+    let value = match (schema::words(schema), schema.type_.as_deref()) {
+        (Some(values), _) => select(values).boxed(),
         (_, Some("string")) => string(schema, words),
         (_, Some("integer")) => number(schema, true),
         (_, Some("number")) => number(schema, false),
@@ -223,7 +226,7 @@ async fn whatever_is_accepted_is_answered() {
             let Some(ready) = condition(&answered, conditions::READY) else {
                 continue;
             };
-            let of_stage = kind == VALIDATE || kind == DUO;
+            let of_stage = harness::kinds().contains(&kind.as_str());
             let known = documented(if of_stage { "Stages" } else { "Connections" });
             let (reason, spec) = (text(&ready["reason"]), &answered.data["spec"]);
             assert!(known.contains(reason), "{kind} {name}: {ready} of {spec}");

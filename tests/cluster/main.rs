@@ -19,6 +19,8 @@ mod connections;
 mod deletion;
 mod faults;
 mod fields;
+mod flow_kind;
+mod flow_slugs;
 mod flows;
 mod gitops;
 mod hostile;

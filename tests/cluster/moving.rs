@@ -250,7 +250,7 @@ fn missing() -> [(&'static str, Value, &'static str, &'static str); 3] {
 async fn a_missing_reference_costs_one_request_a_try() {
     const TRIES: usize = 3;
     test(async |test| {
-        rows(test, "stages/authenticator/totp/", 230).await;
+        rows(test, "stages/authenticator/static/", 230).await;
         test.connect().await;
         for (name, spec, path, filter) in missing() {
             if name == "device-type" && test.release().await < (2024, 6) {

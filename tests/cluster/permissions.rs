@@ -3,17 +3,33 @@
 use std::collections::BTreeSet;
 
 use authentik_stage_operator::{
-    authentik::{Collection, model_permission},
-    kinds,
+    authentik::{Collection, model_permission, permission},
+    kinds::{self, ForEachKind, Kind, for_each_kind},
     ops::permissions,
 };
 use devkit::gateway::Exchange;
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::{DUO, Test, VALIDATE, test, with};
+use crate::{
+    fields::probe::{self, Known, object},
+    harness::{Test, VALIDATE, test, with},
+};
 
-/// Seen by `used_by/` alone, which asks for it by itself.
-const DEVICES: &str = "authentik_stages_authenticator_duo.view_duodevice";
+/// To see people's devices: `used_by/` asks for it by itself.
+fn of_devices() -> BTreeSet<String> {
+    struct Devices(BTreeSet<String>);
+    impl ForEachKind for Devices {
+        fn kind<K: Kind>(&mut self) {
+            let model = K::USAGE.devices.map(|devices| devices.model);
+            self.0
+                .extend(model.and_then(|model| permission(model, &Method::GET)));
+        }
+    }
+    let mut devices = Devices(BTreeSet::new());
+    for_each_kind(&mut devices);
+    devices.0
+}
 
 /// The permission that a request needs.
 fn needed(exchange: &Exchange) -> Option<String> {
@@ -36,44 +52,52 @@ fn needed(exchange: &Exchange) -> Option<String> {
     model_permission(collections.into_iter().find(of)?, &method)
 }
 
-/// Makes use of everything: every kind, every sort of reference, flows that come, change and go, and deletion.
+/// Makes use of everything: every kind with every field, flows that come, change and go, and deletion.
 async fn use_everything(test: &Test, permissions: &BTreeSet<String>) {
     let simulator = test.simulator.as_ref().expect("a simulator");
     let permissions: Vec<_> = permissions.iter().map(String::as_str).collect();
     let limited = simulator.create_token(&permissions);
-    test.totp_stage("totp").await;
-    let flow = test.flow("login").await;
-    let other = test.flow("other").await;
-    let types = "stages/authenticator/webauthn_device_types/";
-    let device = test.authentik.list(types).await.swap_remove(0);
     test.secret("authentik", json!({"token": limited})).await;
     test.connection("default", &test.gateway.url(), json!({}))
         .await;
-
-    let at = |flow: &Value, order: u32| json!({"flow": {"uuid": flow}, "order": order});
-    let validate = json!({
-        "deletionPolicy": "Delete", "notConfiguredAction": "configure",
-        "configurationStages": [{"name": test.name("totp")}],
-        "webauthnAllowedDeviceTypes": [{"aaguid": device["aaguid"]}],
-        "flows": [at(&flow, 10), at(&other, 10)],
-    });
-    let duo = json!({"deletionPolicy": "Delete", "configureFlow": {"uuid": flow}});
-    let duo = with(test.duo_spec().await, duo);
-    test.validate("mfa", validate).await;
-    test.apply(DUO, "duo", duo).await;
-    test.in_sync(VALIDATE, "mfa").await;
-    test.in_sync(DUO, "duo").await;
-
-    let moved = json!({"notConfiguredAction": "deny", "flows": [at(&flow, 20)]});
-    let renamed = json!({"friendlyName": "Duo"});
-    test.patch(VALIDATE, "mfa", json!({"spec": moved})).await;
-    test.patch(DUO, "duo", json!({"spec": renamed})).await;
-    test.in_sync(VALIDATE, "mfa").await;
-    test.in_sync(DUO, "duo").await;
-    for (kind, name) in [(VALIDATE, "mfa"), (DUO, "duo")] {
-        test.delete(kind, name).await;
-        test.gone(kind, name).await;
+    let (known, lacking) = probe::kinds(test).await;
+    assert!(lacking.is_empty(), "the release lacks a kind");
+    for known in known {
+        use_kind(test, &known).await;
     }
+    use_flows(test).await;
+}
+
+/// Creates, changes and deletes.
+async fn use_kind(test: &Test, known: &Known) {
+    let (kind, name) = (known.table.kind, known.table.resource());
+    let all = known.cases.iter();
+    let all = object(all.map(|case| (case.spec(), &case.values[0].spec)));
+    let spec = with(known.base(test), all);
+    let spec = with(spec, json!({"deletionPolicy": "Delete"}));
+    test.apply(kind, &name, spec.clone()).await;
+    test.in_sync(kind, &name).await;
+    let other = known.cases.iter().find(|case| !case.row.field.is_secret);
+    let other = other.expect("a kind has a field that is no secret");
+    let changed = with(spec, json!({ other.spec(): other.values[1].spec }));
+    test.apply(kind, &name, changed).await;
+    test.in_sync(kind, &name).await;
+    test.delete(kind, &name).await;
+    test.gone(kind, &name).await;
+}
+
+/// Binds a stage, moves it and takes it out of a flow.
+async fn use_flows(test: &Test) {
+    let (flow, other) = (test.flow("login").await, test.flow("other").await);
+    let at = |flow: &Value, order: u32| json!({"flow": {"uuid": flow}, "order": order});
+    let bound = json!({"deletionPolicy": "Delete", "flows": [at(&flow, 10), at(&other, 10)]});
+    test.validate("mfa", bound).await;
+    test.in_sync(VALIDATE, "mfa").await;
+    let moved = json!({"flows": [at(&flow, 20)]});
+    test.patch(VALIDATE, "mfa", json!({"spec": moved})).await;
+    test.in_sync(VALIDATE, "mfa").await;
+    test.delete(VALIDATE, "mfa").await;
+    test.gone(VALIDATE, "mfa").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -91,7 +115,7 @@ async fn what_is_listed_is_enough_and_all_of_it_is_used() {
         assert!(!test.gateway.audit().iter().any(refused));
         let audit = test.gateway.audit();
         let used = audit.iter().filter_map(needed);
-        let used: BTreeSet<String> = used.chain([DEVICES.to_owned()]).collect();
+        let used: BTreeSet<String> = used.chain(of_devices()).collect();
         assert_eq!(used, listed);
     })
     .await;

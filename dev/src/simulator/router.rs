@@ -49,6 +49,7 @@ fn view(state: &mut State, request: &Request) -> Result<Reply, Reply> {
         ["providers", "oauth2", rest @ ..] => {
             rows::answer(state, request, &rows::OAUTH2_PROVIDERS, rest)
         }
+        ["providers", "all", rest @ ..] => rows::answer(state, request, &rows::PROVIDERS, rest),
         ["propertymappings", "notification", rest @ ..] => {
             rows::answer(state, request, &rows::WEBHOOK_MAPPINGS, rest)
         }

@@ -20,6 +20,8 @@ pub(crate) struct View {
     /// The model's class, as 404s name it.
     class: &'static str,
     tables: &'static [Table],
+    /// Whether it shows objects of several models, so that none can be added.
+    is_of_all: bool,
 }
 
 /// `core/brands/`.
@@ -27,6 +29,7 @@ pub(crate) const BRANDS: View = View {
     model: tables::BRAND,
     class: "Brand",
     tables: &[Table::Brand],
+    is_of_all: false,
 };
 
 /// `providers/oauth2/`.
@@ -34,6 +37,18 @@ pub(crate) const OAUTH2_PROVIDERS: View = View {
     model: tables::OAUTH2_PROVIDER,
     class: "OAuth2Provider",
     tables: &[Table::OAuth2Provider],
+    is_of_all: false,
+};
+
+/// `providers/all/`.
+pub(crate) const PROVIDERS: View = View {
+    model: Model {
+        app: "authentik_core",
+        name: "provider",
+    },
+    class: "Provider",
+    tables: &[Table::OAuth2Provider],
+    is_of_all: true,
 };
 
 /// `propertymappings/notification/`.
@@ -41,6 +56,7 @@ pub(crate) const WEBHOOK_MAPPINGS: View = View {
     model: tables::WEBHOOK_MAPPING,
     class: "NotificationWebhookMapping",
     tables: &[Table::WebhookMapping],
+    is_of_all: false,
 };
 
 /// `propertymappings/all/`.
@@ -51,19 +67,20 @@ pub(crate) const MAPPINGS: View = View {
     },
     class: "PropertyMapping",
     tables: tables::MAPPINGS,
+    is_of_all: true,
 };
 
 impl View {
     /// The table that rows can be added to, if there is just one.
     fn table(&self) -> Option<Table> {
         match self.tables {
-            [table] => Some(*table),
+            [table] if !self.is_of_all => Some(*table),
             _ => None,
         }
     }
 
     fn is_of_mappings(&self) -> bool {
-        self.table().is_none()
+        self.tables.len() > 1
     }
 
     fn render(&self, row: &Row) -> Value {

@@ -4,24 +4,23 @@ use std::sync::Arc;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::ResourceExt;
-use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value};
 
 use super::{
     bindings,
+    body::{refused, secret_fields, with_secrets},
     observe::{Sight, get, holder, look_up, note, note_gone, object_id, settle},
     stop::Steps,
     subject::Subject,
 };
 use crate::{
-    api::{FINALIZER, SentSecret},
-    authentik::{Body, Error, stripped},
+    api::FINALIZER,
+    authentik::Error,
     controller::{
         connection::{Doubt, Server},
         context::Context,
         memory::Creation,
     },
-    kinds::{Field, Fields, Kind, Wanted, seal},
+    kinds::Kind,
     plan::{
         Desired, Diff, Fact, Live, Record, Row,
         bindings::BindingWrite,
@@ -29,7 +28,7 @@ use crate::{
         create_body,
         decide::{Holder, Step},
         failure::{Failure, Reason},
-        sent_secret, update_body,
+        update_body,
     },
 };
 
@@ -170,10 +169,10 @@ impl<K: Kind> Actor<'_, K> {
     }
 
     async fn create(&mut self) -> Steps<()> {
-        let secret_fields: Vec<_> = secret_fields(&*self.subject.resource);
-        let (body, sent) = self
-            .body(create_body::<K>(self.desired), &secret_fields)
-            .await?;
+        let secret_fields = secret_fields(&*self.subject.resource);
+        let body = create_body::<K>(self.desired);
+        let (body, sent) =
+            with_secrets(self.ctx, self.subject, self.desired, body, &secret_fields).await?;
         self.subject.writes.begin();
         let created = self.server.client.create::<Row<K>>(K::COLLECTION, &body);
         match created.await {
@@ -187,7 +186,7 @@ impl<K: Kind> Actor<'_, K> {
             }
             Err(error) if error.says_taken(K::LABEL.api) => self.name_is_taken().await,
             Err(error) if error.outcome_unknown() => self.creation_is_lost(error).await,
-            Err(error) => Err(self.refused(error).into()),
+            Err(error) => Err(refused::<K>(self.server, self.desired, error).into()),
         }
     }
 
@@ -245,7 +244,14 @@ impl<K: Kind> Actor<'_, K> {
         }
         let live = self.live()?;
         let body = update_body::<K>(diff, self.desired);
-        let (body, sent) = self.body(body, &diff.secret_fields()).await?;
+        let (body, sent) = with_secrets(
+            self.ctx,
+            self.subject,
+            self.desired,
+            body,
+            &diff.secret_fields(),
+        )
+        .await?;
         self.subject.writes.begin();
         let client = &self.server.client;
         let updated = client.update::<Row<K>>(K::COLLECTION, object_id(&live), &body);
@@ -310,7 +316,7 @@ impl<K: Kind> Actor<'_, K> {
             let memory = &self.ctx.shared.memory;
             memory.with(&self.subject.uid, |entry| entry.is_uncertain = true);
         }
-        Err(self.refused(error).into())
+        Err(refused::<K>(self.server, self.desired, error).into())
     }
 
     async fn bind(&mut self, writes: Vec<BindingWrite>) -> Steps<()> {
@@ -338,86 +344,4 @@ impl<K: Kind> Actor<'_, K> {
         self.record.identify_bindings(bound);
         Ok(ended?)
     }
-
-    /// The body with the values of these secret fields. Returns what to record once they are sent; what is wanted of them
-    /// from here on is what was read for it.
-    async fn body(
-        &mut self,
-        fields: Fields,
-        secret_fields: &[&'static Field],
-    ) -> Steps<(Body, Vec<SentSecret>)> {
-        let mut body = Body {
-            fields: object(fields),
-            secrets: Vec::new(),
-        };
-        let mut sent = Vec::new();
-        for (field, wanted) in self.subject.resource.wanted() {
-            let Wanted::Secret(key) = wanted else {
-                continue;
-            };
-            if !secret_fields.contains(&field) {
-                continue;
-            }
-            let (version, value) = match key {
-                Some(key) => {
-                    let secrets = &self.ctx.shared.secrets;
-                    let read = secrets.read(&self.subject.id.namespace, &key).await?;
-                    (Some(read.0), read.1)
-                }
-                None => (None, SecretString::from("")),
-            };
-            let text = stripped(value.expose_secret());
-            body.fields.insert(field.api.to_owned(), Value::from(text));
-            if field.is_readable() {
-                self.desired.fields.insert(field.api, seal(text));
-            }
-            sent.push(sent_secret(field, version.as_ref()));
-            self.desired.secrets.insert(field.api, version);
-            body.secrets.push(value);
-        }
-        Ok((body, sent))
-    }
-
-    /// Why the server did not take a stage: in its own words, and with the release that knows a value which is too new for
-    /// it.
-    fn refused(&self, error: Error) -> Failure {
-        let mut failure = Failure::from(error);
-        let Ok(version) = self.server.version() else {
-            return failure;
-        };
-        if failure.reason != Reason::Rejected {
-            return failure;
-        }
-        let listed = self.desired.fields.iter().flat_map(|(field, value)| {
-            let values = value
-                .as_array()
-                .map_or(std::slice::from_ref(value), Vec::as_slice);
-            let values = values.iter();
-            values.filter_map(move |value| Some((K::field(field)?, value.as_str()?)))
-        });
-        for (field, value) in listed {
-            if let Some(since) = field.value_since(value)
-                && !since.may_be_known(&version)
-            {
-                let explanation = format!("; {value:?} needs {since}, and this is {version}");
-                failure.message.push_str(&explanation);
-            }
-        }
-        failure
-    }
-}
-
-fn secret_fields<K: Kind>(resource: &K) -> Vec<&'static Field> {
-    let wanted = resource.wanted().into_iter();
-    wanted
-        .filter(|(_, wanted)| matches!(wanted, Wanted::Secret(_)))
-        .map(|(field, _)| field)
-        .collect()
-}
-
-fn object(fields: Fields) -> Map<String, Value> {
-    fields
-        .into_iter()
-        .map(|(field, value)| (field.to_owned(), value))
-        .collect()
 }

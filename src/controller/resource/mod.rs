@@ -9,6 +9,7 @@
 //! resolve     what the spec asks for, its references looked up
 //! observe     what authentik holds
 //! rivals      who else wants the stage
+//! body        the body of a write, with secrets; and why it was refused
 //! act         one step: one write, and what it has shown
 //! bindings    the same for the stage's places in flows
 //! sync        the steps, until nothing is left to do
@@ -20,6 +21,7 @@
 
 mod act;
 mod bindings;
+mod body;
 mod delete;
 mod lookup;
 mod observe;

@@ -86,6 +86,7 @@ pub(super) async fn observe<K: Kind>(
         server,
         list: server.inventory.kind::<K>(),
     };
+    is_kind_known::<K>(server)?;
     eye.is_ready()?;
     let mut facts = Vec::new();
     let (live, is_certain) = eye.find(record, &mut facts).await?;
@@ -100,6 +101,22 @@ pub(super) async fn observe<K: Kind>(
     };
     sight.holder = eye.holder_as_before(&sight).await?;
     Ok((sight, facts))
+}
+
+/// Of a kind that the server is too old for nothing is asked: it would answer 404, over and over.
+fn is_kind_known<K: Kind>(server: &Server) -> Result<(), Failure> {
+    let version = server.version()?;
+    match K::SINCE {
+        Some(since) if !since.may_be_known(&version) => Err(Failure::new(
+            Reason::FieldUnsupported,
+            format!(
+                "authentik {version} has no {}s: {} needs {since}; upgrade authentik, or delete this resource",
+                K::TITLE,
+                K::KIND
+            ),
+        )),
+        _ => Ok(()),
+    }
 }
 
 struct Eye<'a, K> {

@@ -21,6 +21,7 @@ use crate::{
         Desired, Fact, Outcome, Record, Show,
         decide::{Situation, Step, decide},
         failure::{Failure, Reason},
+        held_secrets,
     },
 };
 
@@ -149,7 +150,8 @@ fn identify<K: Kind>(
         Some(live) if subject.observes() => Some(Fact::Observed(live.clone())),
         Some(live) => {
             record.identify(live, true);
-            None
+            let held = held_secrets::<K>(desired, live, &record.status.secrets);
+            Some(Fact::Holds(held))
         }
         None => Some(Fact::NotAdopted),
     };

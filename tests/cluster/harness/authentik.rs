@@ -67,6 +67,13 @@ impl Authentik {
         answer["results"].as_array().cloned().unwrap_or_default()
     }
 
+    /// The flow of this slug, if there is one.
+    pub async fn flow(&self, slug: &str) -> Option<Value> {
+        self.list(&format!("flows/instances/?slug={slug}"))
+            .await
+            .pop()
+    }
+
     /// The stage of this kind and name, if there is one; `kind` as in `stages/authenticator/{kind}/`.
     pub async fn stage(&self, kind: &str, name: &str) -> Option<Value> {
         let mut rows = self

@@ -92,6 +92,8 @@ impl Test {
         self.clean_collection("stages/all/", "name", "pk").await;
         self.clean_collection("flows/instances/", "slug", "slug")
             .await;
+        self.clean_collection("propertymappings/notification/", "name", "pk")
+            .await;
         let made = self.gateway.history().into_iter();
         let made = made.filter_map(|exchange| exchange.body?["name"].as_str().map(str::to_owned));
         let checks: BTreeSet<_> = made.filter(|name| name.starts_with(CHECK)).collect();

@@ -112,6 +112,28 @@ impl Test {
         self.authentik.create("flows/instances/", body).await["pk"].clone()
     }
 
+    /// A webhook mapping, made by hand; returns its UUID.
+    pub async fn mapping(&self, name: &str) -> Value {
+        let body = json!({"name": self.name(name), "expression": "return {}"});
+        let mapping = self
+            .authentik
+            .create("propertymappings/notification/", body);
+        mapping.await["pk"].clone()
+    }
+
+    /// A spec of a flow in this test's part of authentik, with more or other settings.
+    pub fn flow_spec(&self, slug: &str, settings: Value) -> Value {
+        let slug = self.name(slug);
+        let mut spec = json!({"slug": slug, "name": slug, "title": "Set up", "designation": "stage_configuration"});
+        merge(&mut spec, settings);
+        spec
+    }
+
+    /// The path of the flow of this slug.
+    pub fn flow_path(&self, slug: &str) -> String {
+        format!("flows/instances/{}/", self.name(slug))
+    }
+
     /// Binds a stage to a flow by hand, both by UUID; returns the binding's path.
     pub async fn bind(&self, flow: &Value, stage: &Value, order: u32) -> String {
         let binding = json!({"target": flow, "stage": stage, "order": order});

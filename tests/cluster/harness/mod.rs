@@ -48,9 +48,11 @@ pub const VALIDATES: &str = "/api/v3/stages/authenticator/validate/";
 /// What a connection is probed with.
 pub const PROBE: &str = "/api/v3/admin/version/";
 
-/// Kinds that tests name.
+/// The kinds of stage that most tests use.
 pub const VALIDATE: &str = "AuthenticatorValidateStage";
 pub const DUO: &str = "DuoStage";
+
+/// The kind of flows.
 pub const FLOW: &str = "Flow";
 
 /// How long anything may take that a test waits for. A real server is slower than the simulator, and others use it.

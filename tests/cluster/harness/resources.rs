@@ -96,6 +96,24 @@ impl Test {
             .expect("the resource is there")
     }
 
+    /// Where authentik keeps what the resource stands for, below `/api/v3/`.
+    pub async fn object_path(&self, kind: &str, name: &str) -> String {
+        let status = &self.get(kind, name).await.data["status"];
+        let (stage, flow) = (&status["stage"]["uuid"], &status["flow"]["slug"]);
+        let id = stage.as_str().or(flow.as_str());
+        format!(
+            "{}{}/",
+            collection(kind),
+            id.expect("it stands for something")
+        )
+    }
+
+    /// Changes by hand what the resource stands for in authentik; returns what it is then.
+    pub async fn by_hand(&self, kind: &str, name: &str, body: Value) -> Value {
+        let path = self.object_path(kind, name).await;
+        self.authentik.patch(&path, body).await
+    }
+
     /// Asks for the resource to be deleted.
     pub async fn delete(&self, kind: &str, name: &str) {
         let deleted = self.api(kind).delete(name, &DeleteParams::default()).await;
