@@ -73,27 +73,32 @@ fn demands(asked: &Asked) -> Vec<(Demand, Demand)> {
     specs.iter().zip(nexts).map(both).collect()
 }
 
-/// The names that every stage has had, as far as answers tell.
-pub fn names(history: &[Exchange]) -> BTreeMap<String, BTreeSet<String>> {
-    let mut names = BTreeMap::<_, BTreeSet<_>>::new();
+/// The labels that every object has had, as far as answers tell: the slugs of flows, the names of everything else.
+pub fn labels(history: &[Exchange]) -> BTreeMap<String, BTreeSet<String>> {
+    let mut labels = BTreeMap::<_, BTreeSet<_>>::new();
     for answer in history
         .iter()
         .filter_map(|exchange| exchange.response.as_ref())
     {
         let rows = answer["results"].as_array().into_iter().flatten();
         for row in rows.chain([answer]) {
-            if let (Some(pk), Some(name)) = (row["pk"].as_str(), row["name"].as_str()) {
-                let names = names.entry(pk.to_owned()).or_default();
-                names.insert(name.to_owned());
+            if let (Some(pk), Some(label)) = (row["pk"].as_str(), label(row)) {
+                let labels = labels.entry(pk.to_owned()).or_default();
+                labels.insert(label.to_owned());
             }
         }
     }
-    names
+    labels
+}
+
+/// The label in a row, or in the body of a creation.
+pub fn label(row: &Value) -> Option<&str> {
+    row["slug"].as_str().or_else(|| row["name"].as_str())
 }
 
 /// The writes among these exchanges that made a second factor weaker than they may, each with what was asked for.
 pub fn weakened(history: &[Exchange], asked: &BTreeMap<String, Asked>) -> Vec<String> {
-    let names = names(history);
+    let names = labels(history);
     let asked: Vec<_> = asked
         .values()
         .filter(|asked| asked.kind == VALIDATE)
@@ -115,7 +120,7 @@ pub fn weakened(history: &[Exchange], asked: &BTreeMap<String, Asked>) -> Vec<St
         let (mut claimants, mut justified) = (Vec::new(), false);
         for (number, (asked, demands)) in asked.iter().enumerate() {
             let claims =
-                asked.stages.contains(stage) || is_its.iter().any(|name| asked.wanted(name));
+                asked.managed.contains(stage) || is_its.iter().any(|name| asked.wanted(name));
             if !claims {
                 continue;
             }

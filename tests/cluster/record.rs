@@ -1,5 +1,5 @@
-//! What was asked of the operator in a test: every spec that a stage resource has had, and every stage that it has
-//! stood for.
+//! What was asked of the operator in a test: every spec that a resource has had, and every object of authentik that it
+//! has stood for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use authentik_stage_operator::{authentik::Collection, kinds::kind_named};
 use futures::StreamExt;
 use kube::{
     Api, ResourceExt,
@@ -16,41 +17,56 @@ use kube::{
 use serde_json::Value;
 use tokio::{sync::Notify, task::JoinHandle};
 
+use crate::harness::{identity, label_of, naming};
+
 /// One resource, as it was over time.
 #[derive(Clone, Debug, Default)]
 pub struct Asked {
     /// Its kind.
     pub kind: String,
+    /// Its namespace.
+    pub namespace: String,
     /// Its name in Kubernetes.
     pub name: String,
     /// Its specs, by generation.
     pub specs: BTreeMap<i64, Value>,
-    /// The stages that it has managed, by UUID.
-    pub stages: BTreeSet<String>,
+    /// What it has managed, by UUID.
+    pub managed: BTreeSet<String>,
+    /// What it has stood for, managed or not, by UUID.
+    pub stood_for: BTreeSet<String>,
     /// Whether it was to be deleted.
     pub deleted: bool,
 }
 
 impl Asked {
-    /// The name that this spec gives the stage.
-    pub fn stage_name<'a>(&'a self, spec: &'a Value) -> &'a str {
-        spec["name"].as_str().unwrap_or(&self.name)
+    /// The label that this spec gives its object.
+    pub fn label<'a>(&'a self, spec: &'a Value) -> &'a str {
+        spec[label_of(&self.kind)].as_str().unwrap_or(&self.name)
     }
 
-    /// Whether it has ever asked for a stage of this name.
-    pub fn wanted(&self, stage: &str) -> bool {
+    /// Whether it has ever asked for an object of this label.
+    pub fn wanted(&self, label: &str) -> bool {
         let mut specs = self.specs.values();
-        specs.any(|spec| self.stage_name(spec) == stage)
+        specs.any(|spec| self.label(spec) == label)
+    }
+
+    /// Among which objects no two have one label.
+    pub fn names(&self) -> Collection {
+        naming(&self.kind).names
     }
 
     fn note(&mut self, kind: &str, object: &DynamicObject) {
         kind.clone_into(&mut self.kind);
         self.name = object.name_any();
+        self.namespace = object.namespace().unwrap_or_default();
         let generation = object.metadata.generation.unwrap_or_default();
         self.specs.insert(generation, object.data["spec"].clone());
-        let stage = &object.data["status"]["stage"];
-        if let (Some(uuid), Some(true)) = (stage["uuid"].as_str(), stage["managed"].as_bool()) {
-            self.stages.insert(uuid.to_owned());
+        let identity = identity(kind, object);
+        if let Some(uuid) = identity["uuid"].as_str() {
+            self.stood_for.insert(uuid.to_owned());
+            if identity["managed"] == true {
+                self.managed.insert(uuid.to_owned());
+            }
         }
         self.deleted |= object.metadata.deletion_timestamp.is_some();
     }
@@ -123,7 +139,11 @@ impl Drop for Record {
 }
 
 impl Shared {
+    /// Connections ask for nothing in authentik.
     fn note(&self, kind: &str, object: &DynamicObject) {
+        if kind_named(kind).is_none() {
+            return;
+        }
         let uid = object.uid().unwrap_or_default();
         self.asked().entry(uid).or_default().note(kind, object);
         self.changed.notify_waiters();

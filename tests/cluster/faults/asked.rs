@@ -6,12 +6,12 @@ use devkit::gateway::Exchange;
 use serde_json::Value;
 
 use super::{
-    fields::{PLAIN, set},
-    places::{BINDINGS, Stood, places, stood},
+    places::{BINDINGS, Place, Stood, entries, stood},
+    shapes::{Property, Shape, properties},
 };
 use crate::{
     factor,
-    harness::{DUO, VALIDATE, collection, text},
+    harness::{collection, label_of, text},
     record::Asked,
 };
 
@@ -21,23 +21,16 @@ const DELETES: [&str; 2] = ["Delete", "ForceDelete"];
 /// What the writes of a history are judged by.
 struct Judge<'a> {
     asked: &'a BTreeMap<String, Asked>,
-    /// The flows' UUIDs, by slug.
-    flows: &'a BTreeMap<String, String>,
-    /// The names that every stage has had.
-    names: BTreeMap<String, BTreeSet<String>>,
+    /// The labels that every object has had.
+    labels: BTreeMap<String, BTreeSet<String>>,
     stood: BTreeMap<String, Stood>,
 }
 
-/// The writes that no resource asked for. The flows are known by their slugs.
-pub fn unasked(
-    sent: &[Exchange],
-    asked: &BTreeMap<String, Asked>,
-    flows: &BTreeMap<String, String>,
-) -> Vec<String> {
+/// The writes that no resource asked for.
+pub fn unasked(sent: &[Exchange], asked: &BTreeMap<String, Asked>) -> Vec<String> {
     let judge = Judge {
         asked,
-        flows,
-        names: factor::names(sent),
+        labels: factor::labels(sent),
         stood: stood(sent),
     };
     let writes = sent.iter().filter(|exchange| exchange.is_write());
@@ -45,7 +38,7 @@ pub fn unasked(
         if write.path.contains(BINDINGS) {
             !judge.binding_is_asked_for(write)
         } else {
-            !judge.stage_is_asked_for(write)
+            !judge.object_is_asked_for(write)
         }
     };
     writes
@@ -60,27 +53,26 @@ pub fn unasked(
 }
 
 impl Judge<'_> {
-    fn stage_is_asked_for(&self, write: &Exchange) -> bool {
-        let mut kinds = [VALIDATE, DUO].into_iter();
-        let Some(kind) = kinds.find(|kind| write.path.contains(collection(kind))) else {
-            return false;
-        };
+    fn object_is_asked_for(&self, write: &Exchange) -> bool {
         let body = write.body.clone().unwrap_or_default();
         let by = |asked: &Asked| {
-            let is_its = self.was_its(asked, last_part(&write.path));
+            let is_its = self.is_found_at(asked, last_part(&write.path));
             let mut specs = writing(asked);
             let deletes = |spec: &Value| {
                 let policy = spec["deletionPolicy"].as_str();
                 policy.is_some_and(|policy| DELETES.contains(&policy))
             };
             match write.method.as_str() {
-                "POST" => specs.any(|spec| holds(spec, &body)),
-                "PATCH" => is_its && specs.any(|spec| holds(spec, &body)),
+                "POST" => specs.any(|spec| holds(asked, spec, &body)),
+                "PATCH" => is_its && specs.any(|spec| holds(asked, spec, &body)),
                 "DELETE" => is_its && asked.deleted && specs.any(deletes),
                 _ => false,
             }
         };
-        let mut of_kind = self.asked.values().filter(|asked| asked.kind == kind);
+        let mut of_kind = self.asked.values().filter(|asked| {
+            let path = write.path.trim_start_matches("/api/v3/");
+            path.starts_with(collection(&asked.kind))
+        });
         of_kind.any(by)
     }
 
@@ -88,37 +80,92 @@ impl Judge<'_> {
         let body = write.body.clone().unwrap_or_default();
         let order = body["order"].as_i64().unwrap_or_default();
         let stood = self.stood.get(last_part(&write.path));
-        let wanted = |asked: &Asked, is_wanted: &dyn Fn(&BTreeSet<_>) -> bool| {
-            let wanted = writing(asked).filter_map(|spec| places(spec, self.flows));
-            wanted.into_iter().any(|wanted| is_wanted(&wanted))
-        };
         let mut all = self.asked.values();
         match (write.method.as_str(), stood) {
             ("POST", _) => {
                 let place = (text(&body["target"]).to_owned(), order);
                 all.any(|asked| {
+                    let mut wanted = self.wanted(asked).into_iter();
                     self.was_its(asked, text(&body["stage"]))
-                        && wanted(asked, &|wanted| wanted.contains(&place))
+                        && wanted.any(|wanted| wanted.may_hold(&place))
                 })
             }
             ("PATCH", Some(Stood { stage, places })) => all.any(|asked| {
-                let moved = |wanted: &BTreeSet<_>| {
-                    let mut targets = places.iter().map(|(target, _)| target.clone());
-                    targets.any(|target| wanted.contains(&(target, order)))
-                };
-                self.was_its(asked, stage) && wanted(asked, &moved)
+                let moved: Vec<_> = places
+                    .iter()
+                    .map(|(target, _)| (target.clone(), order))
+                    .collect();
+                let moves = |wanted: &Wanted| moved.iter().any(|place| wanted.may_hold(place));
+                self.was_its(asked, stage) && self.wanted(asked).iter().any(moves)
             }),
             ("DELETE", Some(Stood { stage, places })) => all.any(|asked| {
-                self.was_its(asked, stage) && wanted(asked, &|wanted| !places.is_subset(wanted))
+                let lacks = |wanted: &Wanted| places.iter().any(|place| !wanted.holds(place));
+                self.was_its(asked, stage) && self.wanted(asked).iter().any(lacks)
             }),
             _ => false,
         }
     }
 
-    /// Whether the resource has managed this stage, or asked for one of a name that it has had.
-    fn was_its(&self, asked: &Asked, stage: &str) -> bool {
-        let mut names = self.names.get(stage).into_iter().flatten();
-        asked.stages.contains(stage) || names.any(|name| asked.wanted(name))
+    /// The places that each spec that asks for writes wants.
+    fn wanted(&self, asked: &Asked) -> Vec<Wanted> {
+        let entries = writing(asked).filter_map(entries);
+        let uuids = |(flow, order)| (self.flows(asked, flow), order);
+        entries
+            .map(|entries| Wanted(entries.map(uuids).collect()))
+            .collect()
+    }
+
+    /// The flows that this reference has stood for, at one time or another.
+    fn flows(&self, by: &Asked, reference: &Value) -> BTreeSet<String> {
+        if let Some(uuid) = reference["uuid"].as_str() {
+            return BTreeSet::from([uuid.to_owned()]);
+        }
+        if let Some(slug) = reference["slug"].as_str() {
+            let called = self.labels.iter();
+            let called = called.filter(|(_, labels)| labels.contains(slug));
+            return called.map(|(uuid, _)| uuid.clone()).collect();
+        }
+        let named = &reference["resource"];
+        let is_named = |asked: &&Asked| {
+            asked.namespace == by.namespace
+                && named["kind"] == *asked.kind
+                && named["name"] == *asked.name
+        };
+        let resources = self.asked.values().filter(is_named);
+        resources
+            .flat_map(|asked| asked.stood_for.clone())
+            .collect()
+    }
+
+    /// Whether the resource has managed this object, or asked for one of a label that it has had.
+    fn was_its(&self, asked: &Asked, uuid: &str) -> bool {
+        let mut labels = self.labels.get(uuid).into_iter().flatten();
+        asked.managed.contains(uuid) || labels.any(|label| asked.wanted(label))
+    }
+
+    /// Whether what is found at a path of this end was the resource's. Some paths end with the label.
+    fn is_found_at(&self, asked: &Asked, end: &str) -> bool {
+        let mut called = self.labels.iter().filter(|(_, of)| of.contains(end));
+        self.was_its(asked, end)
+            || asked.names().is_found_by_label()
+                && called.any(|(uuid, _)| self.was_its(asked, uuid))
+    }
+}
+
+/// The places that a spec wants: of each flow, what its reference has stood for, and the order.
+struct Wanted(Vec<(BTreeSet<String>, i64)>);
+
+impl Wanted {
+    /// Whether the spec wants this place, as far as its references tell.
+    fn may_hold(&self, (flow, order): &Place) -> bool {
+        let mut entries = self.0.iter();
+        entries.any(|(flows, at)| at == order && flows.contains(flow))
+    }
+
+    /// Whether the spec has wanted this place all the time.
+    fn holds(&self, (flow, order): &Place) -> bool {
+        let mut entries = self.0.iter();
+        entries.any(|(flows, at)| at == order && flows.len() == 1 && flows.contains(flow))
     }
 }
 
@@ -134,19 +181,31 @@ fn last_part(path: &str) -> &str {
 }
 
 /// Whether this spec asks for all that this body says.
-fn holds(spec: &Value, body: &Value) -> bool {
+fn holds(asked: &Asked, spec: &Value, body: &Value) -> bool {
     let Some(body) = body.as_object() else {
         return false;
     };
-    body.iter().all(|(field, value)| match field.as_str() {
-        "name" => spec["name"] == *value,
-        "configuration_stages" => spec["configurationStages"].is_array(),
-        "client_secret" => spec["clientSecret"].is_object(),
-        "admin_secret_key" => spec["adminSecretKey"].is_object(),
-        field => PLAIN
-            .iter()
-            .any(|(of_spec, api)| *api == field && set(&spec[of_spec]) == set(value)),
+    body.iter().all(|(field, value)| {
+        if field == label_of(&asked.kind) {
+            return asked.label(spec) == value;
+        }
+        let mut properties = properties(&asked.kind).iter();
+        properties
+            .find(|property| property.api == *field)
+            .and_then(|property| Some((property, property.wanted(spec, &asked.name)?)))
+            .is_some_and(|(property, wanted)| says(property, &wanted, value))
     })
+}
+
+/// Whether a spec with this value of a field asks for that one in authentik. What a reference or a Secret stands for is not
+/// looked at here, but whether there is any.
+fn says(property: &Property, wanted: &Value, value: &Value) -> bool {
+    match property.shape {
+        Shape::Secret => wanted.is_null() == (value == ""),
+        Shape::One(_) => wanted.is_null() == value.is_null(),
+        Shape::Many(_) => value.is_array(),
+        _ => property.is_same(wanted, value),
+    }
 }
 
 #[cfg(test)]
@@ -154,7 +213,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::harness::VALIDATES;
+    use crate::harness::{FLOW, VALIDATE, VALIDATES};
 
     const STAGE: &str = "5f5f3a5e-0000-4000-8000-000000000001";
     const BINDING: &str = "/api/v3/flows/bindings/5f5f3a5e-0000-4000-8000-000000000002/";
@@ -179,17 +238,20 @@ mod tests {
             kind: VALIDATE.to_owned(),
             name: "mfa".to_owned(),
             specs: BTreeMap::from([(1, spec)]),
-            stages: BTreeSet::from([STAGE.to_owned()]),
-            deleted: false,
+            managed: BTreeSet::from([STAGE.to_owned()]),
+            ..Asked::default()
         };
-        let flows = ["login", "vpn"].map(|slug| (slug.to_owned(), format!("uuid-of-{slug}")));
+        let flows =
+            ["login", "vpn"].map(|slug| json!({"pk": format!("uuid-of-{slug}"), "slug": slug}));
+        let flows = json!({"results": flows});
         let binding = json!({"pk": last_part(BINDING), "stage": STAGE, "target": "uuid-of-login", "order": 10});
         let sent = [
+            exchange("GET", "/api/v3/flows/instances/", Value::Null, Some(flows)),
             exchange("GET", BINDING, Value::Null, Some(binding)),
             exchange(method, path, body, None),
         ];
         let asked = BTreeMap::from([("uid".to_owned(), asked)]);
-        unasked(&sent, &asked, &flows.into()).is_empty()
+        unasked(&sent, &asked).is_empty()
     }
 
     #[test]
@@ -283,6 +345,29 @@ mod tests {
         ] {
             let is_asked = is_asked(spec.clone(), method, path, body.clone());
             assert_eq!(is_asked, expected, "{spec}: {method} {path} {body}");
+        }
+    }
+
+    #[test]
+    fn a_write_of_a_flow_is_found_by_any_slug_that_the_flow_has_had() {
+        const FLOWS: &str = "/api/v3/flows/instances/";
+        let title = json!({"title": "Log in"});
+        let asked = Asked {
+            kind: FLOW.to_owned(),
+            name: "login".to_owned(),
+            specs: BTreeMap::from([(1, title.clone())]),
+            ..Asked::default()
+        };
+        let asked = BTreeMap::from([("uid".to_owned(), asked)]);
+        let seen = |slug: &str| json!({"pk": STAGE, "slug": slug, "name": "x"});
+        for (slug, problems) in [("login", 0), ("renamed", 0), ("another", 1)] {
+            let path = format!("{FLOWS}{slug}/");
+            let sent = [
+                exchange("GET", FLOWS, Value::Null, Some(seen("login"))),
+                exchange("GET", FLOWS, Value::Null, Some(seen("renamed"))),
+                exchange("PATCH", &path, title.clone(), None),
+            ];
+            assert_eq!(unasked(&sent, &asked).len(), problems, "{slug}");
         }
     }
 }

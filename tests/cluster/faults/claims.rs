@@ -1,8 +1,9 @@
-//! Whose a stage is: the resource's that manages it; where none does, the older one's. Who observes or is suspended claims
+//! Whose an object is: the resource's that manages it; where none does, the older one's. Who observes or is suspended claims
 //! nothing.
 
 use super::{
     model::{Snapshot, expect},
+    objects::Object,
     resource::Resource,
 };
 use crate::harness::message;
@@ -17,15 +18,15 @@ pub struct BetterClaims {
 }
 
 impl BetterClaims {
-    /// Whether this message says who holds the stage.
+    /// Whether this message says who holds the object.
     pub fn is_told(&self, message: &str) -> Result<(), String> {
         let is_told = self.of.iter().any(|id| message.contains(id));
         expect(is_told, &format!("the holder is one of {:?}", self.of))
     }
 }
 
-impl Snapshot {
-    /// The resources that manage this stage.
+impl Snapshot<'_> {
+    /// The resources that manage this object.
     pub fn managers(&self, uuid: &str) -> Vec<&Resource> {
         let resources = self.resources.iter();
         resources
@@ -33,7 +34,7 @@ impl Snapshot {
             .collect()
     }
 
-    /// Who has a better claim than this resource to the name that it wants, or to its stage.
+    /// Who has a better claim than this resource to the label that it wants, or to its object.
     pub fn better_claims(&self, resource: &Resource) -> BetterClaims {
         let mut better = BetterClaims {
             of: Vec::new(),
@@ -42,27 +43,27 @@ impl Snapshot {
         if !resource.is_active() {
             return better;
         }
-        let name = resource.stage_name();
-        let named = self.stage_named(name).map(|(uuid, _, _)| uuid);
-        let is_there = |uuid: &&str| self.stages.contains_key(*uuid);
+        let (names, label) = (resource.names(), resource.label());
+        let named = self.labelled(names, label).map(Object::uuid);
+        let is_there = |uuid: &&str| self.objects.contains_key(*uuid);
         let own = resource.manages().filter(is_there);
         let has_it = own.is_some() && own == named;
         let others = self.resources.iter().filter(|other| {
-            other.is_active() && (other.kind, other.id()) != (resource.kind, resource.id())
+            other.is_active() && other.names() == names && other.id() != resource.id()
         });
         for other in others {
             let of = other.manages().filter(is_there);
             let shares = own.is_some() && of == own;
             let holds = of.is_some() && of == named && !has_it;
-            let wants = other.stage_name() == name && !has_it;
-            // A stage of its own that is to get the name, or had it.
-            let renames = of.is_some() && (wants || other.recorded_name() == Some(name));
+            let wants = other.label() == label && !has_it;
+            // An object of its own that is to get the label, or had it.
+            let renames = of.is_some() && (wants || other.recorded_label() == Some(label));
             let is_older = other.created() < resource.created();
             let may_be_older = other.created() <= resource.created();
             if holds || (shares || wants) && may_be_older || renames && !has_it {
                 better.of.push(other.id());
             }
-            // Nobody's stage yet: the older one gets it.
+            // Nobody's yet: the older one gets it.
             let is_free = named.is_none_or(|uuid| {
                 let managers = self.managers(uuid);
                 !managers.iter().any(|manager| manager.is_active())
@@ -73,7 +74,7 @@ impl Snapshot {
         better
     }
 
-    /// Resources that give way to each other, so that none has the stage.
+    /// Resources that give way to each other, so that none has the object.
     pub fn mutual_conflicts(&self) -> Vec<String> {
         let in_conflict = || {
             let resources = self.resources.iter();

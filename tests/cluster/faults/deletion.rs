@@ -1,18 +1,19 @@
 //! What is right of resources that are to be deleted, and of their connections.
 
 use kube::api::DynamicObject;
+use serde_json::Value;
 
 use super::{
     history::History,
     model::{Snapshot, expect},
-    places::{bound, places},
+    objects::Object,
     resource::Resource,
     teardown::{Teardown, is_held},
     world::At,
 };
 use crate::harness::{condition, message, text};
 
-impl Snapshot {
+impl Snapshot<'_> {
     /// A resource that is to be deleted and still there has to say why.
     pub fn judge_deletion(
         &self,
@@ -28,25 +29,42 @@ impl Snapshot {
                 return expect(told, "it does not say how it gets free");
             }
         }
-        let enrols = |uuid: &str| {
-            let mut others = self.stages.iter().filter(|(other, _)| *other != uuid);
-            others.any(|(_, (_, stage))| {
-                let stages = stage["configuration_stages"].as_array();
-                stages.is_some_and(|stages| stages.iter().any(|stage| stage == uuid))
-            })
-        };
-        let declared = places(resource.spec(), &self.flows).unwrap_or_default();
-        let stands_elsewhere = |uuid: &str| {
-            let stage = self.stages.get(uuid);
-            stage.is_some_and(|(_, stage)| !bound(stage).is_subset(&declared))
-        };
-        let in_use = |uuid: &str| enrols(uuid) || stands_elsewhere(uuid);
-        let blocked =
-            resource.spec()["deletionPolicy"] == "Delete" && resource.manages().is_some_and(in_use);
+        let is_used = |uuid: &str| self.is_used(resource, uuid);
+        let blocked = resource.spec()["deletionPolicy"] == "Delete"
+            && resource.manages().is_some_and(is_used);
         expect(
             blocked && reason == Some("DeletionBlocked"),
             &format!("it is not gone, and {reason:?} is no reason"),
         )
+    }
+
+    /// Whether anything would lose by the deletion of this object, apart from what its resource has asked for itself.
+    fn is_used(&self, resource: &Resource, uuid: &str) -> bool {
+        let Some(object) = self.objects.get(uuid) else {
+            return false;
+        };
+        let names_it = |value: &Value| value.as_str() == Some(uuid);
+        let mut others = self.objects.values().filter(|other| other.uuid() != uuid);
+        let is_named = others.any(|other| {
+            let stages = other.shown["configuration_stages"].as_array();
+            let stages = stages.into_iter().flatten();
+            stages.chain([&other.shown["configure_flow"]]).any(names_it)
+        });
+        let is_of_brand = self.brand.values().any(names_it);
+        is_named || is_of_brand || self.is_bound_by_others(resource, object)
+    }
+
+    /// Whether a stage stands where its resource has not put it, or a flow has a stage that no resource of the flow's
+    /// namespace manages.
+    fn is_bound_by_others(&self, resource: &Resource, object: &Object) -> bool {
+        let declared = self.places(resource).unwrap_or_default();
+        let holds = |other: &Object| other.places.iter().any(|(flow, _)| flow == object.uuid());
+        let is_ours = |stage: &Object| {
+            let managers = self.managers(stage.uuid());
+            managers.iter().any(|manager| manager.at == resource.at)
+        };
+        let mut held = self.objects.values().filter(|other| holds(other));
+        !object.places.is_subset(&declared) || held.any(|stage| !is_ours(stage))
     }
 
     /// The connections are there as long as they are needed, and held just as long.

@@ -1,4 +1,4 @@
-//! Whether a stage is what a resource asks for.
+//! Whether an object is what a resource asks for.
 
 use std::collections::BTreeSet;
 
@@ -7,123 +7,139 @@ use serde_json::Value;
 
 use super::{
     model::{Snapshot, expect},
-    places::{Place, bound, places},
+    objects::Object,
+    places::Place,
     resource::Resource,
+    shapes::{Property, Shape, properties},
 };
 use crate::factor;
 
-/// The fields of the specs that histories use: of Kubernetes and of authentik.
-pub const PLAIN: [(&str, &str); 6] = [
-    ("notConfiguredAction", "not_configured_action"),
-    ("deviceClasses", "device_classes"),
-    ("lastAuthThreshold", "last_auth_threshold"),
-    ("clientId", "client_id"),
-    ("apiHostname", "api_hostname"),
-    ("friendlyName", "friendly_name"),
-];
-pub const SECRET: [(&str, &str); 2] = [
-    ("clientSecret", "client_secret"),
-    ("adminSecretKey", "admin_secret_key"),
-];
-
-impl Snapshot {
-    /// How the stage that the resource stands for is not what it asks for, if so.
+impl Snapshot<'_> {
+    /// How the object that the resource stands for is not what it asks for, if so.
     pub fn differs_from_its_own(&self, resource: &Resource) -> Option<String> {
-        let own = resource.recorded().and_then(|uuid| self.stages.get(uuid));
+        let own = resource.recorded().and_then(|uuid| self.objects.get(uuid));
         match own {
-            Some((Some(kind), live)) if *kind == resource.kind => self.differs(resource, live),
-            _ => Some("it has no stage".to_owned()),
+            Some(own) if own.kind == Some(resource.kind) => self.differs(resource, own),
+            _ => Some("it stands for nothing".to_owned()),
         }
     }
 
-    /// Whether `adoptionPolicy: IfMatch` takes this stage: bindings may be missing.
-    pub fn matches(&self, resource: &Resource, live: &Value) -> bool {
-        let wanted = places(resource.spec(), &self.flows);
-        let fits = |wanted: BTreeSet<Place>| bound(live).is_subset(&wanted);
+    /// Whether `adoptionPolicy: IfMatch` takes this object: bindings may be missing.
+    pub fn matches(&self, resource: &Resource, live: &Object) -> bool {
+        let wanted = self.places(resource);
+        let fits = |wanted: BTreeSet<Place>| live.places.is_subset(&wanted);
         self.differs_itself(resource, live).is_none() && wanted.is_none_or(fits)
     }
 
-    /// How this stage is not what the resource asks for, if so.
-    fn differs(&self, resource: &Resource, live: &Value) -> Option<String> {
-        let wanted = places(resource.spec(), &self.flows);
-        let differs = wanted.is_some_and(|wanted| wanted != bound(live));
-        let bindings = differs.then(|| format!("it stands at {}", live["bindings"]));
+    /// How this object is not what the resource asks for, if so.
+    fn differs(&self, resource: &Resource, live: &Object) -> Option<String> {
+        let wanted = self.places(resource);
+        let differs = wanted.is_some_and(|wanted| wanted != live.places);
+        let bindings = differs.then(|| format!("it stands at {:?}", live.places));
         self.differs_itself(resource, live).or(bindings)
     }
 
-    /// The first field in which this stage is not what the resource asks for, if there is one.
-    fn differs_itself(&self, resource: &Resource, live: &Value) -> Option<String> {
-        let spec = resource.spec();
-        if live["name"] != spec["name"] {
-            return Some(format!("the stage's name is {}", live["name"]));
+    /// The first field in which this object is not what the resource asks for, if there is one.
+    fn differs_itself(&self, resource: &Resource, live: &Object) -> Option<String> {
+        if live.label() != resource.label() {
+            return Some(format!("it is called {}", live.label()));
         }
-        for (field, api) in PLAIN {
-            let wanted = &spec[field];
-            if !wanted.is_null() && set(wanted) != set(&live[api]) {
-                return Some(format!("{field} is {}", live[api]));
-            }
-        }
-        let references = spec["configurationStages"].as_array()?;
-        let wanted = references
-            .iter()
-            .map(|reference| self.referred(resource.at, reference).map(Value::from));
-        let wanted: Option<Vec<_>> = wanted.collect();
-        let found = &live["configuration_stages"];
-        let same = wanted.is_some_and(|wanted| set(&Value::from(wanted)) == set(found));
-        (!same).then(|| format!("configurationStages is {found}"))
+        let mut properties = properties(resource.kind).iter();
+        properties.find_map(|property| {
+            let wanted = self.wanted(resource, property)?;
+            // What the server does not have, or does not show, can't differ.
+            let found = live.shown.get(&property.api)?;
+            let differs = !property.is_same(&wanted, found);
+            differs.then(|| format!("{} is {found}, not {wanted}", property.spec))
+        })
     }
 
-    /// Whether the values that Secrets hold now are those that were sent last.
+    /// What a resource wants of a field, as authentik shows it; nothing where it leaves that open, or where what it refers to
+    /// is missing, which is judged by itself.
+    fn wanted(&self, resource: &Resource, property: &Property) -> Option<Value> {
+        match property.shape {
+            Shape::One(_) => {
+                let uuids = self.referred_by(resource, property)??;
+                Some(uuids.first().copied().map_or(Value::Null, Value::from))
+            }
+            Shape::Many(_) => Some(Value::from(self.referred_by(resource, property)??)),
+            Shape::Secret => self
+                .secret(resource, property)
+                .map(|wanted| wanted.value.into()),
+            _ => property.wanted(resource.spec(), &resource.name()),
+        }
+    }
+
+    /// What a resource wants of a secret field, where its Secret is there.
+    fn secret(&self, resource: &Resource, property: &Property) -> Option<Secret> {
+        let source = resource.spec().get(&property.spec)?;
+        if source.is_null() {
+            return Some(Secret::default());
+        }
+        let name = source["secretKeyRef"]["name"].as_str()?;
+        self.secrets.get(&(resource.at, name.to_owned())).cloned()
+    }
+
+    /// Whether the values that Secrets hold now are those that were sent last, of the fields that authentik does not show.
     pub fn secrets_were_sent(&self, resource: &Resource, sent: &[Exchange]) -> Result<(), String> {
-        let uuid = resource.manages().ok_or("no stage is recorded")?;
-        let names = factor::names(sent);
-        let names = names.get(uuid);
-        for (field, api) in SECRET {
-            let Some(secret) = resource.spec()[field]["secretKeyRef"]["name"].as_str() else {
-                continue;
-            };
-            let writes = sent.iter().filter(|write| match write.method.as_str() {
-                "POST" => names.is_some_and(|names| {
-                    names.contains(
-                        write
-                            .body
-                            .as_ref()
-                            .and_then(|body| body["name"].as_str())
-                            .unwrap_or_default(),
-                    )
-                }),
-                "PATCH" => write.path.ends_with(&format!("/{uuid}/")),
-                _ => false,
-            });
-            let mut values = writes.filter_map(|write| write.body.as_ref()?[api].as_str());
-            let (value, uid, version) = &self.secrets[&(resource.at, secret.to_owned())];
-            let last = values.next_back();
-            expect(
-                last == Some(value),
-                &format!("{field} was last sent as {last:?}, not {value}"),
-            )?;
-            let recorded = resource.object.data["status"]["secrets"]
-                .as_array()
-                .into_iter()
-                .flatten();
-            let recorded = recorded.clone().find(|recorded| recorded["field"] == field);
-            let is_present = |recorded: &Value| {
-                recorded["uid"] == *uid && recorded["resourceVersion"] == *version
-            };
-            expect(
-                recorded.is_some_and(is_present),
-                &format!("{field} is not recorded as it is"),
-            )?;
+        let uuid = resource.manages().ok_or("nothing is recorded")?;
+        let live = self.objects.get(uuid).ok_or("what it stands for is gone")?;
+        for property in properties(resource.kind) {
+            let is_hidden = live.shown.get(&property.api).is_none();
+            let is_secret = matches!(property.shape, Shape::Secret);
+            if let Some(secret) = self.secret(resource, property)
+                && is_secret
+                && is_hidden
+            {
+                was_sent(resource, property, &secret, sent, uuid)?;
+            }
         }
         Ok(())
     }
 }
 
-/// Lists without their order.
-pub fn set(value: &Value) -> Value {
-    let mut value = value.clone();
-    if let Value::Array(list) = &mut value {
-        list.sort_by_key(Value::to_string);
-    }
-    value
+/// The value of a Secret, and which one it is; without them, where a field is to be empty.
+#[derive(Clone, Default)]
+pub struct Secret {
+    pub value: String,
+    pub uid: Option<String>,
+    pub version: Option<String>,
+}
+
+fn was_sent(
+    resource: &Resource,
+    property: &Property,
+    secret: &Secret,
+    sent: &[Exchange],
+    uuid: &str,
+) -> Result<(), String> {
+    let (field, value) = (&property.spec, &secret.value);
+    let labels = factor::labels(sent);
+    let labels = labels.get(uuid);
+    let of_it = sent.iter().filter(|write| match write.method.as_str() {
+        "POST" => write
+            .body
+            .as_ref()
+            .and_then(factor::label)
+            .is_some_and(|label| labels.is_some_and(|labels| labels.contains(label))),
+        "PATCH" => write.path.ends_with(&format!("/{uuid}/")),
+        _ => false,
+    });
+    let mut values = of_it.filter_map(|write| write.body.as_ref()?[&property.api].as_str());
+    let last = values.next_back();
+    expect(
+        last == Some(value),
+        &format!("{field} was last sent as {last:?}, not {value}"),
+    )?;
+    let recorded = resource.object.data["status"]["secrets"].as_array();
+    let mut recorded = recorded.into_iter().flatten();
+    let is_present = |recorded: &Value| {
+        recorded["field"] == **field
+            && recorded["uid"].as_str() == secret.uid.as_deref()
+            && recorded["resourceVersion"].as_str() == secret.version.as_deref()
+    };
+    expect(
+        recorded.any(is_present),
+        &format!("{field} is not recorded as it is"),
+    )
 }

@@ -1,16 +1,24 @@
 //! What somebody does in authentik behind the operator's back.
 
+use std::collections::BTreeMap;
+
+use authentik_stage_operator::authentik::Collection;
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
+    cast::Slot,
     history::History,
-    specs::{FLOWS, SLOTS, odd},
+    lasting::FOREIGN,
+    objects::{Object, objects},
+    places::BINDINGS,
+    shapes::{Property, Shape, properties},
+    specs::odd,
 };
-use crate::harness::{DUO, VALIDATE, collection, text};
+use crate::harness::{collection, label_of, text};
 
-/// Where authentik keeps stages of a kind that the operator does not manage.
-const TOTPS: &str = "stages/authenticator/totp/";
+/// The fields of a brand that name flows.
+const OF_BRAND: [&str; 2] = ["flow_recovery", "flow_unenrollment"];
 
 impl History<'_> {
     /// Does something in authentik, as a person does.
@@ -19,185 +27,220 @@ impl History<'_> {
             self.odd_hand().await;
             return;
         }
-        let slot = *self.dice.one(&SLOTS);
+        let slot = *self.dice.one(&self.cast.slots);
         let suffix = *self.dice.one(&["", "", "", "-renamed"]);
-        let name = self.test.name(&format!("{slot}{suffix}"));
-        let kind = slot.kind;
-        let change = if kind == DUO {
-            json!({"client_id": format!("hand-{}", self.steps)})
-        } else {
-            let action = *self.dice.one(&["skip", "deny"]);
-            json!({"not_configured_action": action, "last_auth_threshold": "hours=20"})
-        };
-        let (what, of_another_kind) = (self.dice.below(4), self.dice.percent(20));
-        let kind_of_new = if of_another_kind { "totp" } else { kind };
-        let query = format!("stages/all/?name={name}");
-        let found = self.test.authentik.list(&query).await.pop();
+        let label = self.test.name(&format!("{slot}{suffix}"));
+        let objects = self.objects().await;
+        let change = self.change(slot.kind, &objects);
+        let (what, of_another_kind) = (self.dice.below(5), self.dice.percent(20));
+        let found = objects
+            .values()
+            .find(|object| object.is(slot.names(), &label));
         match (what, found) {
-            (0, None) => self.create_by_hand(kind_of_new, &name, change).await,
-            (1, Some(stage)) => self.delete_by_hand(&stage).await,
-            (2, Some(stage)) => self.change_by_hand(collection(kind), &stage, change).await,
-            (3, Some(stage)) => self.bind_by_hand(&stage).await,
+            (0, None) => self.create_by_hand(slot, of_another_kind, &label).await,
+            (1, Some(object)) => self.delete_by_hand(object).await,
+            (2, Some(object)) => self.change_by_hand(object, change).await,
+            (3, Some(object)) if object.is_flow() => self.give_to_brand(object).await,
+            (3, Some(object)) => self.bind_by_hand(object, &objects).await,
             _ => {}
         }
     }
 
-    /// Gives a stage an odd name or another's, makes one of an odd name, or does away with one.
+    /// Gives an object an odd label or another's, makes one of an odd label, or does away with one.
     async fn odd_hand(&mut self) {
-        let slot = *self.dice.one(&SLOTS);
-        let kind = *self.dice.one(&[VALIDATE, DUO, "totp"]);
+        let slot = *self.dice.one(&self.cast.slots);
         let (what, which) = (self.dice.below(10), self.dice.below(1 << 16));
-        let plain = self.test.name(&slot.stage());
-        let name = odd(&mut self.dice, &plain);
-        let stages = self.stages_in_authentik().await;
-        let some = usize::try_from(which).expect("it is small") % stages.len();
-        let stage = &stages[some];
-        match what {
-            0..3 => self.create_by_hand(kind, &name, json!({})).await,
-            3..8 => self.rename_by_hand(stage, &name).await,
-            8 => self.rename_by_hand(stage, &plain).await,
-            _ if stage["name"] != self.test.name(super::specs::TOTP) => {
-                self.delete_by_hand(stage).await;
-            }
+        let of_another_kind = self.dice.percent(30);
+        let plain = self.test.name(&slot.label());
+        let label = odd(&mut self.dice, slot, &plain);
+        let objects = self.objects().await;
+        let among = objects
+            .values()
+            .filter(|object| object.names == slot.names() && !self.lasts(object));
+        let mut among: Vec<_> = among.collect();
+        among.sort_by_key(|object| object.label());
+        let some = usize::try_from(which).expect("it is small");
+        let object = some.checked_rem(among.len()).map(|some| among[some]);
+        match (what, object) {
+            (0..3, _) => self.create_by_hand(slot, of_another_kind, &label).await,
+            (3..8, Some(object)) => self.rename_by_hand(object, &label).await,
+            (8, Some(object)) => self.rename_by_hand(object, &plain).await,
+            (_, Some(object)) => self.delete_by_hand(object).await,
             _ => {}
         }
     }
 
-    /// The stages of this history; the one that references name is always there.
-    async fn stages_in_authentik(&self) -> Vec<Value> {
-        let prefix = self.test.name("");
-        let query = format!("stages/all/?search={prefix}&page_size=100");
-        let mut stages = self.test.authentik.list(&query).await;
-        stages.retain(|stage| text(&stage["name"]).starts_with(&prefix));
-        stages.sort_by_key(|stage| stage["name"].to_string());
-        stages
+    async fn objects(&self) -> BTreeMap<String, Object> {
+        objects(self.test, &self.cast.kinds).await
     }
 
-    async fn rename_by_hand(&mut self, stage: &Value, name: &str) {
-        // What references name stays.
-        if stage["name"] == self.test.name(super::specs::TOTP) {
-            return;
-        }
-        let model = text(&stage["meta_model_name"]);
-        let mut kinds = [VALIDATE, DUO].into_iter();
-        let of_model = |kind: &&str| model.ends_with(&format!("authenticator{}", model_of(kind)));
-        let path = kinds.find(of_model).map_or(TOTPS, collection);
-        self.change_by_hand(path, stage, json!({"name": name}))
-            .await;
+    fn lasts(&self, object: &Object) -> bool {
+        let mut lasting = self.lasting.iter();
+        lasting.any(|lasting| lasting.uuid == object.uuid())
     }
 
-    async fn delete_by_hand(&mut self, stage: &Value) {
-        self.tell(format_args!("{} is deleted by hand", stage["name"]));
-        let uuid = text(&stage["pk"]);
-        self.untouched.remove(uuid);
-        let path = format!("stages/all/{uuid}/");
+    /// A change of some field of this kind.
+    fn change(&mut self, kind: &str, objects: &BTreeMap<String, Object>) -> Value {
+        let property = self.dice.one(properties(kind));
+        let value = match property.shape {
+            Shape::Secret => json!("by-hand"),
+            Shape::One(to) if to == Collection::FLOWS => self.any_flow(objects),
+            Shape::One(_) => Value::Null,
+            Shape::Many(_) => json!([]),
+            _ => self.author().plain(property),
+        };
+        json!({property.api.as_str(): value})
+    }
+
+    /// The UUID of a flow of this history. They are drawn by their slugs: UUIDs are others each time.
+    fn any_flow(&mut self, objects: &BTreeMap<String, Object>) -> Value {
+        let flows = objects.values().filter(|object| object.is_flow());
+        let mut flows: Vec<_> = flows.collect();
+        flows.sort_by_key(|flow| flow.label());
+        json!(self.dice.one(&flows).uuid())
+    }
+
+    async fn rename_by_hand(&mut self, object: &Object, label: &str) {
+        let renamed = json!({object.names.label(): label});
+        self.change_by_hand(object, renamed).await;
+    }
+
+    async fn delete_by_hand(&mut self, object: &Object) {
+        self.tell(format_args!("{:?} is deleted by hand", object.label()));
+        self.untouched.remove(object.uuid());
+        let path = object.path();
         // The operator may have been faster.
         let _ = self.test.authentik.send(Method::DELETE, &path, None).await;
     }
 
-    async fn create_by_hand(&mut self, kind: &str, name: &str, mut body: Value) {
-        let mut path = collection(kind);
-        body["name"] = json!(name);
-        if kind == "totp" {
-            path = TOTPS;
-            body = json!({"name": name, "digits": "6"});
-        } else if kind == DUO {
-            body["client_id"] = json!("by-hand");
-            body["client_secret"] = json!("by-hand");
-            body["api_hostname"] = json!("api-0.duosecurity.com");
+    /// Makes the least object of this resource's kind; or a stage that the operator does not manage.
+    async fn create_by_hand(&mut self, slot: Slot, of_another_kind: bool, label: &str) {
+        let is_foreign = of_another_kind && slot.names() == Collection::ALL_STAGES;
+        let mut body = Map::new();
+        if !is_foreign {
+            let required = properties(slot.kind).iter();
+            for property in required.filter(|of| of.is_required) {
+                let value = self.by_hand(property);
+                body.insert(property.api.clone(), value);
+            }
         }
-        self.tell(format_args!("{name} is created by hand: {body}"));
-        let (status, stage) = self
-            .test
-            .authentik
-            .send(Method::POST, path, Some(body))
-            .await;
+        body.insert("name".to_owned(), json!(label));
+        body.insert(label_of(slot.kind).to_owned(), json!(label));
+        let path = match is_foreign {
+            true => FOREIGN,
+            false => collection(slot.kind),
+        };
+        let body = Value::Object(body);
+        self.tell(format_args!("{path} gets by hand: {body}"));
+        let authentik = &self.test.authentik;
+        let (status, made) = authentik.send(Method::POST, path, Some(body)).await;
         // The operator may have been faster.
         if status == 201 {
-            self.by_hand.insert(text(&stage["pk"]).to_owned());
+            self.by_hand.insert(text(&made["pk"]).to_owned());
         }
     }
 
-    async fn change_by_hand(&mut self, path: &str, stage: &Value, change: Value) {
-        let uuid = text(&stage["pk"]);
-        let path = format!("{path}{uuid}/");
+    fn by_hand(&mut self, property: &Property) -> Value {
+        match property.shape {
+            Shape::Secret => json!("by-hand"),
+            _ => self.author().plain(property),
+        }
+    }
+
+    async fn change_by_hand(&mut self, object: &Object, change: Value) {
+        let (uuid, names) = (object.uuid(), object.names);
         self.tell(format_args!(
-            "{} is changed by hand: {change}",
-            stage["name"]
+            "{:?} is changed by hand: {change}",
+            object.label()
         ));
         let authentik = &self.test.authentik;
+        let path = object.path();
         let (status, changed) = authentik.send(Method::PATCH, &path, Some(change)).await;
         if status != 200 {
-            // Its name is taken, or it is gone.
+            // Its label is taken, or it is gone.
             return;
         }
         // The operator can't tell whether it was what came of a creation without an answer.
         let mut asked = self.test.record.asked().into_values();
-        if !asked.any(|asked| asked.stages.contains(uuid)) {
+        if !asked.any(|asked| asked.managed.contains(uuid)) {
             self.by_hand.insert(uuid.to_owned());
         }
-        let wanted = |spec: &Value| [&stage["name"], &changed["name"]].contains(&&spec["name"]);
-        if self.specs.values().any(wanted) {
+        let labels = [object.label(), text(&changed[names.label()])];
+        let wanted = |(slot, spec): (&Slot, &Value)| {
+            slot.names() == names && labels.contains(&text(&spec[names.label()]))
+        };
+        if self.specs.iter().any(wanted) {
             // It may match now, and be taken over.
             self.untouched.remove(uuid);
         } else if let Some(untouched) = self.untouched.get_mut(uuid) {
-            // The answer has fields of the stage's kind that no list of all stages shows.
-            for (field, value) in untouched.stage.as_object_mut().into_iter().flatten() {
-                if field != "bindings" {
-                    value.clone_from(&changed[field.as_str()]);
-                }
+            // The answer has fields of the kind that no list of all stages shows.
+            let shown = untouched.object.shown.as_object_mut();
+            for (field, value) in shown.into_iter().flatten() {
+                value.clone_from(&changed[field.as_str()]);
             }
         }
     }
 
+    /// Lets the brand name this flow, or none.
+    async fn give_to_brand(&mut self, flow: &Object) {
+        let field = *self.dice.one(&OF_BRAND);
+        let value = match self.dice.percent(50) {
+            true => json!(flow.uuid()),
+            false => Value::Null,
+        };
+        self.tell(format_args!(
+            "the brand's {field} becomes {value}, {:?} being {}",
+            flow.label(),
+            flow.uuid()
+        ));
+        let path = format!("{}/{}/", Collection::BRANDS.path(), self.brand);
+        let body = json!({field: value});
+        // The flow may be gone by now.
+        let _ = self
+            .test
+            .authentik
+            .send(Method::PATCH, &path, Some(body))
+            .await;
+    }
+
+    /// The brand as authentik shows it.
+    pub(super) async fn brand(&self) -> Map<String, Value> {
+        let path = format!("{}/{}/", Collection::BRANDS.path(), self.brand);
+        let (_, brand) = self.test.authentik.send(Method::GET, &path, None).await;
+        brand.as_object().expect("it is there").clone()
+    }
+
     /// Binds a stage to a flow, or takes it out or moves it where it is bound there.
-    async fn bind_by_hand(&mut self, stage: &Value) {
-        let uuid = text(&stage["pk"]);
-        let flow = *self.dice.one(&FLOWS);
-        let flow = self.test.name(flow);
-        let target = self.flows[&flow].clone();
+    async fn bind_by_hand(&mut self, stage: &Object, objects: &BTreeMap<String, Object>) {
+        let uuid = stage.uuid();
+        let target = self.any_flow(objects);
         let order = 10 * self.dice.below(3);
         let moves = self.dice.percent(50);
         let authentik = &self.test.authentik;
-        let path = "flows/bindings/";
-        let there = authentik
-            .list(&format!("{path}?target={target}&stage={uuid}"))
-            .await
-            .pop();
-        let (method, path, body, done) = match there {
+        let there = format!("{BINDINGS}?target={}&stage={uuid}", text(&target));
+        let (_, there) = authentik.send(Method::GET, &there, None).await;
+        let (method, path, body, done) = match there["results"][0]["pk"].as_str() {
             None => {
                 let body = json!({"target": target, "stage": uuid, "order": order});
-                (Method::POST, path.to_owned(), Some(body), "bound to")
+                (Method::POST, BINDINGS.to_owned(), Some(body), "bound to")
+            }
+            Some(binding) if moves => {
+                let body = json!({"order": order});
+                let path = format!("{BINDINGS}{binding}/");
+                (Method::PATCH, path, Some(body), "moved in")
             }
             Some(binding) => {
-                let path = format!("{path}{}/", text(&binding["pk"]));
-                if moves {
-                    (
-                        Method::PATCH,
-                        path,
-                        Some(json!({"order": order})),
-                        "moved in",
-                    )
-                } else {
-                    (Method::DELETE, path, None, "taken out of")
-                }
+                let path = format!("{BINDINGS}{binding}/");
+                (Method::DELETE, path, None, "taken out of")
             }
         };
         // The operator may have been faster.
         let _ = authentik.send(method, &path, body).await;
         self.tell(format_args!(
-            "{} is {done} {flow} by hand, at {order}",
-            stage["name"]
+            "{:?} is {done} {target} by hand, at {order}",
+            stage.label()
         ));
         // It may match now, and be taken over; and it is not as it was.
         self.untouched.remove(uuid);
-    }
-}
-
-/// How authentik's models of this kind end.
-fn model_of(kind: &str) -> &'static str {
-    match kind {
-        DUO => "duostage",
-        _ => "validatestage",
     }
 }

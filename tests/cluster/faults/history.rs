@@ -10,17 +10,18 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{
+    author::Author,
+    cast::{Cast, Slot},
     dice::Dice,
+    lasting::{self, Lasting},
+    objects::Object,
     replicas::Replicas,
     sick::{Sick, is_sick},
-    specs::{FLOWS, SECRETS, TOTP},
+    specs::SECRETS,
     teardown::Teardown,
-    world::{At, Slot, World},
+    world::{At, World},
 };
-use crate::{
-    harness::{Test, text},
-    record::Asked,
-};
+use crate::{harness::Test, record::Asked};
 
 /// How long a step waits for the operator to get on, before the next one comes all the same.
 pub const PACE: Duration = Duration::from_millis(300);
@@ -40,6 +41,7 @@ pub enum Setting {
 pub struct History<'a> {
     pub test: &'a Test,
     pub world: World<'a>,
+    pub cast: Cast,
     pub replicas: Replicas<'a>,
     pub(super) sick: Sick,
     pub(super) dice: Dice,
@@ -53,13 +55,15 @@ pub struct History<'a> {
     pub(super) secrets: u64,
     /// For how many more steps authentik (false) and Kubernetes (true) are out of reach.
     pub(super) shut: BTreeMap<bool, u64>,
-    /// The flows' UUIDs, by slug.
-    pub flows: BTreeMap<String, String>,
-    /// The stages that were made by hand, by UUID.
+    /// What is always there.
+    pub lasting: Vec<Lasting>,
+    /// The brand that names flows now and then.
+    pub(super) brand: String,
+    /// The UUIDs of what was made by hand.
     pub by_hand: BTreeSet<String>,
-    /// The resources, by uid, that were deleted and may have left their stages.
+    /// The resources, by uid, that were deleted and may have left their objects.
     pub left: BTreeSet<String>,
-    /// Stages that nobody asks the operator to touch, by UUID, as they were last seen.
+    /// Objects that nobody asks the operator to touch, by UUID, as they were last seen.
     pub untouched: BTreeMap<String, Untouched>,
     /// What became of the second namespace, while it is torn down.
     pub teardown: Option<Teardown>,
@@ -72,10 +76,9 @@ pub struct History<'a> {
     pub(super) setting: Setting,
 }
 
-/// A stage that nobody asks the operator to touch.
+/// An object that nobody asks the operator to touch.
 pub struct Untouched {
-    /// As authentik shows it.
-    pub stage: Value,
+    pub object: Object,
     /// The resources that stand for it.
     pub resources: BTreeSet<String>,
 }
@@ -86,7 +89,8 @@ impl<'a> History<'a> {
         let mut dice = Dice::new(seed);
         let kills = setting == Setting::Replicas || dice.percent(60);
         let count = if setting == Setting::Replicas { 2 } else { 1 };
-        let world = World::begin(test).await;
+        let cast = Cast::of(seed, test.release().await);
+        let world = World::begin(test, &cast.kinds).await;
         let namespaces = [At::Home, At::Away].map(|at| world.namespace(at).to_owned());
         let replicas = Replicas::start(test, &namespaces, count).await;
         let sick = Sick::begin(test, &mut dice).await;
@@ -94,7 +98,8 @@ impl<'a> History<'a> {
             test,
             world,
             replicas,
-            told: format!("{setting:?}, beside {sick}\n"),
+            told: format!("{setting:?} with {:?}, beside {sick}\n", cast.kinds),
+            cast,
             begun: Instant::now(),
             sick,
             dice,
@@ -102,7 +107,8 @@ impl<'a> History<'a> {
             specs: BTreeMap::new(),
             secrets: 0,
             shut: BTreeMap::new(),
-            flows: BTreeMap::new(),
+            lasting: lasting::make(test).await,
+            brand: lasting::brand(test).await,
             by_hand: BTreeSet::new(),
             left: BTreeSet::new(),
             untouched: BTreeMap::new(),
@@ -117,13 +123,9 @@ impl<'a> History<'a> {
     }
 
     async fn prepare(&mut self) {
-        let test = self.test;
-        let totp = test.totp_stage(TOTP).await;
-        self.by_hand.insert(text(&totp).to_owned());
-        for flow in FLOWS {
-            let uuid = text(&test.flow(flow).await).to_owned();
-            self.flows.insert(test.name(flow), uuid);
-        }
+        let lasting = self.lasting.iter();
+        let lasting = lasting.map(|lasting| lasting.uuid.clone());
+        self.by_hand = lasting.collect();
         for at in [At::Home, At::Away] {
             for secret in SECRETS {
                 self.rotate(at, secret).await;
@@ -132,6 +134,16 @@ impl<'a> History<'a> {
         self.connect_sick().await;
         for at in [At::Home, At::Away] {
             self.world.connect(at).await;
+        }
+    }
+
+    /// Who writes specs.
+    pub(super) fn author(&mut self) -> Author<'_> {
+        Author {
+            dice: &mut self.dice,
+            cast: &self.cast,
+            test: self.test,
+            lasting: &self.lasting,
         }
     }
 

@@ -4,6 +4,8 @@
 //! `FAULT_SEED=n` replays one history, `FAULT_SEEDS=n` lets so many happen, from seed 1 or the one that is given.
 
 mod asked;
+mod author;
+mod cast;
 mod claims;
 mod deletion;
 mod dice;
@@ -12,12 +14,15 @@ mod hand;
 mod hiccups;
 mod history;
 mod kills;
+mod lasting;
 mod left;
 mod model;
+mod objects;
 mod obstacles;
 mod places;
 mod replicas;
 mod resource;
+mod shapes;
 mod sick;
 mod specs;
 mod steps;
@@ -108,7 +113,8 @@ async fn settle(history: &mut History<'_>, seed: u64) {
         let snapshot = Snapshot::take(history).await;
         let problems = snapshot.problems(history);
         if problems.is_empty() {
-            history.untouched = snapshot.untouched();
+            let untouched = snapshot.untouched();
+            history.untouched = untouched;
             break;
         }
         if Instant::now() > deadline {
@@ -130,11 +136,7 @@ async fn settle(history: &mut History<'_>, seed: u64) {
         more.iter()
             .map(|write| format!("written in a steady state: {write:?}")),
     );
-    problems.extend(unasked(
-        &history.test.gateway.history(),
-        &history.asked(),
-        &history.flows,
-    ));
+    problems.extend(unasked(&history.test.gateway.history(), &history.asked()));
     if !problems.is_empty() {
         fail(history, seed, &problems);
     }

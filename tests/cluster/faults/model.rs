@@ -2,44 +2,49 @@
 
 use std::collections::BTreeMap;
 
+use authentik_stage_operator::authentik::Collection;
 use devkit::gateway::Exchange;
 use kube::{
     ResourceExt,
     api::{DynamicObject, ListParams},
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
+    fields::Secret,
     history::History,
-    places::bindings,
+    lasting::Lasting,
+    objects::{Object, objects},
     resource::Resource,
     sick::{self, is_sick},
     world::At,
 };
 use crate::{
-    harness::{DUO, VALIDATE, collection, condition, is_true, text},
+    harness::{condition, is_true, text},
     harness_more::CONNECTION,
 };
 
 /// Both sides at one moment.
-pub struct Snapshot {
+pub struct Snapshot<'a> {
     /// Those on the healthy server.
     pub resources: Vec<Resource>,
     /// Those on the sick one.
     sick: Vec<Resource>,
     /// The connections to the healthy server.
     pub connections: BTreeMap<At, DynamicObject>,
-    /// The stages of this history, by UUID; with the kind that they are of, where it is one of ours.
-    pub stages: BTreeMap<String, (Option<&'static str>, Value)>,
-    /// The flows' UUIDs, by slug.
-    pub flows: BTreeMap<String, String>,
-    /// Namespace and name to value, uid and resourceVersion.
-    pub secrets: BTreeMap<(At, String), (String, String, String)>,
+    /// The stages and flows of this history, by UUID.
+    pub objects: BTreeMap<String, Object>,
+    /// The brand that names flows.
+    pub brand: Map<String, Value>,
+    /// What is always there.
+    pub lasting: &'a [Lasting],
+    /// By namespace and name.
+    pub secrets: BTreeMap<(At, String), Secret>,
 }
 
-impl Snapshot {
+impl<'a> Snapshot<'a> {
     /// Looks at both sides.
-    pub async fn take(history: &History<'_>) -> Self {
+    pub async fn take(history: &'a History<'_>) -> Self {
         let (mut resources, mut connections) = (Vec::new(), BTreeMap::new());
         for at in [At::Home, At::Away] {
             resources.extend(listed(history, at).await);
@@ -54,17 +59,17 @@ impl Snapshot {
             resources,
             sick,
             connections,
-            stages: stages(history).await,
-            flows: history.flows.clone(),
+            objects: objects(history.test, &history.cast.kinds).await,
+            brand: history.brand().await,
+            lasting: &history.lasting,
             secrets: secrets(history).await,
         }
     }
-    /// The stage of this name, with its UUID and its kind.
-    pub fn stage_named(&self, name: &str) -> Option<(&str, Option<&'static str>, &Value)> {
-        let mut stages = self.stages.iter();
-        stages
-            .find(|(_, (_, stage))| stage["name"] == name)
-            .map(|(uuid, (kind, stage))| (uuid.as_str(), *kind, stage))
+
+    /// The object among these of this label.
+    pub fn labelled(&self, names: Collection, label: &str) -> Option<&Object> {
+        let mut objects = self.objects.values();
+        objects.find(|object| object.is(names, label))
     }
 
     /// All that is not as it has to be.
@@ -87,7 +92,7 @@ impl Snapshot {
             }
         }
         problems.extend(self.mutual_conflicts());
-        problems.extend(self.stages_of_nobody(history, &sent, &asked));
+        problems.extend(self.objects_of_nobody(history, &sent, &asked));
         problems.extend(self.touched(history));
         problems.extend(self.connections(history));
         problems.extend(self.sick.iter().filter_map(sick::problem));
@@ -115,13 +120,17 @@ impl Snapshot {
             right.remove("AdoptionRefused");
         } else if right.is_empty() {
             let differs = self.differs_from_its_own(resource);
-            // Of a stage that was never written from here nothing is known of the secrets.
+            // Of what was never written from here nothing is known of the secrets that do not show.
             let managed = resource.manages().is_some() || !resource.observes();
             let secrets = managed.then(|| self.secrets_were_sent(resource, sent).err());
             let differs = differs.or_else(|| secrets.flatten());
             let drifted = resource.observes() && differs.is_some();
-            right.insert(if drifted { "Drifted" } else { "InSync" });
-            if reason == "InSync" {
+            right.insert(match drifted {
+                true => "Drifted",
+                false if self.is_ahead_of_its_server(resource) => "FieldUnsupported",
+                false => "InSync",
+            });
+            if ["InSync", "FieldUnsupported"].contains(&reason) {
                 differs.map_or(Ok(()), Err)?;
             }
         }
@@ -141,7 +150,7 @@ impl Snapshot {
 /// The resources of a namespace.
 async fn listed(history: &History<'_>, at: At) -> Vec<Resource> {
     let mut resources = Vec::new();
-    for kind in [VALIDATE, DUO] {
+    for kind in history.cast.kinds.iter().copied() {
         let api = history.world.api(at, kind);
         let list = api.list(&ListParams::default()).await;
         for object in list.expect("the resources are listed") {
@@ -155,31 +164,7 @@ async fn listed(history: &History<'_>, at: At) -> Vec<Resource> {
     resources
 }
 
-/// The stages of this history, with where they stand.
-async fn stages(history: &History<'_>) -> BTreeMap<String, (Option<&'static str>, Value)> {
-    let test = history.test;
-    let mut stages = BTreeMap::new();
-    let prefix = test.name("");
-    for (kind, path) in [
-        (None, "stages/all/"),
-        (Some(VALIDATE), collection(VALIDATE)),
-        (Some(DUO), collection(DUO)),
-    ] {
-        let search = format!("{path}?search={prefix}&page_size=100");
-        for row in test.authentik.list(&search).await {
-            if text(&row["name"]).starts_with(&prefix) {
-                stages.insert(text(&row["pk"]).to_owned(), (kind, row));
-            }
-        }
-    }
-    let mut bindings = bindings(test, history.flows.values()).await;
-    for (uuid, (_, stage)) in &mut stages {
-        stage["bindings"] = json!(bindings.remove(uuid).unwrap_or_default());
-    }
-    stages
-}
-
-async fn secrets(history: &History<'_>) -> BTreeMap<(At, String), (String, String, String)> {
+async fn secrets(history: &History<'_>) -> BTreeMap<(At, String), Secret> {
     let mut secrets = BTreeMap::new();
     for at in [At::Home, At::Away] {
         let list = history.world.secrets(at).list(&ListParams::default()).await;
@@ -188,7 +173,12 @@ async fn secrets(history: &History<'_>) -> BTreeMap<(At, String), (String, Strin
             let value = secret.data.as_ref()?.get("secret")?;
             let value = String::from_utf8_lossy(&value.0).into_owned();
             let (name, uid) = (secret.name_any(), secret.uid()?);
-            Some(((at, name), (value, uid, secret.resource_version()?)))
+            let secret = Secret {
+                value,
+                uid: Some(uid),
+                version: secret.resource_version(),
+            };
+            Some(((at, name), secret))
         }));
     }
     secrets

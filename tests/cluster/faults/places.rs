@@ -22,18 +22,13 @@ pub struct Stood {
     pub places: BTreeSet<Place>,
 }
 
-/// The places in these flows of every stage, by its UUID.
-pub async fn bindings(
-    test: &Test,
-    flows: impl Iterator<Item = &String>,
-) -> BTreeMap<String, BTreeSet<Place>> {
+/// The places of every stage, by its UUID.
+pub async fn bindings(test: &Test) -> BTreeMap<String, BTreeSet<Place>> {
     let mut bindings = BTreeMap::<_, BTreeSet<_>>::new();
-    for flow in flows {
-        let list = format!("{BINDINGS}?target={flow}&page_size=100");
-        for row in test.authentik.list(&list).await {
-            let (stage, place) = place(&row);
-            bindings.entry(stage).or_default().insert(place);
-        }
+    let list = format!("{BINDINGS}?page_size=100");
+    for row in test.authentik.list(&list).await {
+        let (stage, place) = place(&row);
+        bindings.entry(stage).or_default().insert(place);
     }
     bindings
 }
@@ -61,19 +56,8 @@ fn place(binding: &Value) -> (String, Place) {
     (text(&binding["stage"]).to_owned(), (target, order))
 }
 
-/// Where this spec wants the stage to stand, in flows that are there; nothing where it leaves that open.
-pub fn places(spec: &Value, flows: &BTreeMap<String, String>) -> Option<BTreeSet<Place>> {
+/// The flow and the order of each place that this spec wants; nothing where it leaves that open.
+pub fn entries(spec: &Value) -> Option<impl Iterator<Item = (&Value, i64)>> {
     let wanted = spec["flows"].as_array()?.iter();
-    let place = |entry: &Value| {
-        let flow = flows.get(text(&entry["flow"]["slug"]))?;
-        Some((flow.clone(), entry["order"].as_i64()?))
-    };
-    Some(wanted.filter_map(place).collect())
-}
-
-/// Where this stage stands.
-pub fn bound(stage: &Value) -> BTreeSet<Place> {
-    let places = stage["bindings"].as_array().into_iter().flatten();
-    let place = |place: &Value| Some((text(&place[0]).to_owned(), place[1].as_i64()?));
-    places.filter_map(place).collect()
+    Some(wanted.map(|entry| (&entry["flow"], entry["order"].as_i64().unwrap_or_default())))
 }

@@ -1,10 +1,11 @@
 //! One resource at the end of a history.
 
+use authentik_stage_operator::authentik::Collection;
 use kube::{ResourceExt, api::DynamicObject};
 use serde_json::Value;
 
 use super::{user::deletes, world::At};
-use crate::harness::text;
+use crate::harness::{identity, label_of, naming, text};
 
 /// One resource at the end.
 pub struct Resource {
@@ -22,8 +23,19 @@ impl Resource {
         &self.object.data["spec"]
     }
 
-    pub fn stage_name(&self) -> &str {
-        text(&self.spec()["name"])
+    /// What it wants its object to be called.
+    pub fn label(&self) -> &str {
+        text(&self.spec()[label_of(self.kind)])
+    }
+
+    /// Among which objects no two have one label.
+    pub fn names(&self) -> Collection {
+        naming(self.kind).names
+    }
+
+    /// Whether it wants an object that is of these and called so.
+    pub fn wants(&self, names: Collection, label: &str) -> bool {
+        self.names() == names && self.label() == label
     }
 
     pub fn observes(&self) -> bool {
@@ -39,17 +51,17 @@ impl Resource {
     }
 
     pub fn recorded(&self) -> Option<&str> {
-        self.object.data["status"]["stage"]["uuid"].as_str()
+        identity(self.kind, &self.object)["uuid"].as_str()
     }
 
-    /// The name of its stage, as it says.
-    pub fn recorded_name(&self) -> Option<&str> {
-        self.object.data["status"]["stage"]["name"].as_str()
+    /// The label of its object, as it says.
+    pub fn recorded_label(&self) -> Option<&str> {
+        identity(self.kind, &self.object)[label_of(self.kind)].as_str()
     }
 
     pub fn manages(&self) -> Option<&str> {
         self.recorded()
-            .filter(|_| self.object.data["status"]["stage"]["managed"] == true)
+            .filter(|_| identity(self.kind, &self.object)["managed"] == true)
     }
 
     /// As messages name it.

@@ -12,28 +12,17 @@ use kube::api::DeleteParams;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{
-    dice::Dice,
-    history::History,
-    resource::Resource,
-    specs::{SECRETS, SLOTS},
-    world::At,
-};
+use super::{dice::Dice, history::History, resource::Resource, specs, world::At};
 use crate::{
-    harness::{DUO, Test, VALIDATE},
+    harness::{Test, VALIDATE, label_of},
     harness_more::CONNECTION,
 };
 
 /// The connection to it, and the Secret with its token.
 pub const SICK: &str = "sick";
 
-/// The resources on it.
-const RESOURCES: [(&str, &str); 4] = [
-    (VALIDATE, "sick-0"),
-    (VALIDATE, "sick-1"),
-    (VALIDATE, "sick-2"),
-    (DUO, "sick-d"),
-];
+/// The name of the resources on it, of which there is one a kind.
+const NAME: &str = "sick";
 
 /// How large the largest answers are.
 const LARGE: usize = 4 << 20;
@@ -157,8 +146,8 @@ impl History<'_> {
         let mut spec = settings;
         spec["url"] = json!(self.sick.url());
         self.world.apply(At::Home, CONNECTION, SICK, &spec).await;
-        for resource in RESOURCES {
-            self.apply_sick(resource).await;
+        for kind in self.cast.kinds.clone() {
+            self.apply_sick(kind).await;
         }
     }
 
@@ -172,35 +161,34 @@ impl History<'_> {
 
     /// Something that a user does with a resource on the sick server.
     pub(super) async fn sick_user(&mut self) {
-        let (kind, name) = *self.dice.one(&RESOURCES);
+        let kind = *self.dice.one(&self.cast.kinds);
         if self.dice.percent(60) {
-            return self.apply_sick((kind, name)).await;
+            return self.apply_sick(kind).await;
         }
-        self.tell(format_args!("{name} is deleted"));
+        self.tell(format_args!("the {kind} {NAME} is deleted"));
         let api = self.world.api(At::Home, kind);
         // It may be gone.
-        let _ = api.delete(name, &DeleteParams::default()).await;
+        let _ = api.delete(NAME, &DeleteParams::default()).await;
     }
 
-    /// Its stage has the name of one on the healthy server. Its spec asks for the strictest factor, so it excuses no write
+    /// Its object has the label of one on the healthy server. Its spec asks for the strictest factor, so it excuses no write
     /// there.
-    async fn apply_sick(&mut self, (kind, name): (&'static str, &'static str)) {
-        let stage = self.dice.one(&SLOTS).stage();
-        let policy = *self.dice.one(&["Orphan", "Delete"]);
-        let mut spec = json!({
-            "name": self.test.name(&stage), "connectionRef": {"name": SICK}, "deletionPolicy": policy,
-            "adoptionPolicy": *self.dice.one(&["IfMatch", "Always"]),
-        });
-        if kind == DUO {
-            spec["clientId"] = json!(format!("DI{:018}", self.dice.below(1000)));
-            spec["apiHostname"] = json!("api-1.duosecurity.com");
-            spec["clientSecret"] = json!({"secretKeyRef": {"name": SECRETS[0], "key": "secret"}});
-        } else {
+    async fn apply_sick(&mut self, kind: &'static str) {
+        let mut author = self.author();
+        let mut spec = specs::least(&mut author, kind);
+        let others = author.cast.slots.iter().filter(|slot| slot.kind == kind);
+        let others: Vec<_> = others.collect();
+        let label = author.dice.one(&others).label();
+        spec[label_of(kind)] = json!(author.test.name(&label));
+        spec["connectionRef"] = json!({"name": SICK});
+        spec["deletionPolicy"] = json!(author.dice.one(&["Orphan", "Delete"]));
+        spec["adoptionPolicy"] = json!(author.dice.one(&["IfMatch", "Always"]));
+        if kind == VALIDATE {
             spec["notConfiguredAction"] = json!("deny");
             spec["deviceClasses"] = json!(["static", "totp", "webauthn", "duo", "sms", "email"]);
         }
-        self.tell(format_args!("{name} is applied: {spec}"));
-        self.world.apply(At::Home, kind, name, &spec).await;
+        self.tell(format_args!("the {kind} {NAME} is applied: {spec}"));
+        self.world.apply(At::Home, kind, NAME, &spec).await;
     }
 }
 

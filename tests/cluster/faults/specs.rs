@@ -5,39 +5,18 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::{
+    author::Author,
+    cast::Slot,
     dice::Dice,
-    world::{At, Slot},
+    shapes::{Property, Shape, properties},
+    world::At,
 };
-use crate::harness::{DUO, VALIDATE};
 
-const fn slot(at: At, kind: &'static str, name: &'static str) -> Slot {
-    Slot { at, kind, name }
-}
-
-/// The resources that a history has on the healthy server.
-pub const SLOTS: [Slot; 9] = [
-    slot(At::Home, VALIDATE, "v0"),
-    slot(At::Home, VALIDATE, "v1"),
-    slot(At::Home, VALIDATE, "v2"),
-    slot(At::Home, VALIDATE, "v3"),
-    slot(At::Home, DUO, "d0"),
-    slot(At::Home, DUO, "d1"),
-    slot(At::Away, VALIDATE, "v0"),
-    slot(At::Away, VALIDATE, "v1"),
-    slot(At::Away, DUO, "d0"),
-];
-
-/// The Secrets that Duo stages read.
+/// The Secrets that resources read.
 pub const SECRETS: [&str; 2] = ["s0", "s1"];
 
-/// Flows that are always there.
-pub const FLOWS: [&str; 2] = ["f0", "f1"];
-
 /// A flow that never is.
-const NO_FLOW: &str = "no-flow";
-
-/// A stage of another kind that is always there.
-pub const TOTP: &str = "totp";
+pub const NO_FLOW: &str = "no-flow";
 
 /// What makes a name odd that Kubernetes takes.
 const ODD_WANTED: [&str; 2] = [" \"50 %\" & más?#+/", "\u{754c}\u{301}\u{1f600}"];
@@ -57,36 +36,66 @@ const ODD_BY_HAND: [&str; 8] = [
 /// How many characters the longest name has beside the rest.
 const LONG: usize = 300;
 
-/// The name of a stage as a person makes it odd.
-pub fn odd(dice: &mut Dice, name: &str) -> String {
-    if dice.percent(20) {
-        return format!("{name}{}", "\u{754c}".repeat(LONG));
+/// The label of an object as a person makes it odd. Slugs can hardly be.
+pub fn odd(dice: &mut Dice, slot: Slot, label: &str) -> String {
+    if slot.names().is_found_by_label() {
+        return format!("{label}-Odd_");
     }
-    format!("{name}{}", dice.one(&ODD_BY_HAND))
+    if dice.percent(20) {
+        return format!("{label}{}", "\u{754c}".repeat(LONG));
+    }
+    format!("{label}{}", dice.one(&ODD_BY_HAND))
 }
 
-/// A spec for this resource, as far as it goes an edit of the old one. `name` makes names in authentik.
-pub fn spec(dice: &mut Dice, slot: Slot, old: &Value, name: impl Fn(&str) -> String) -> Value {
-    let new = if slot.kind == DUO {
-        duo(dice)
-    } else {
-        validate(dice, &name)
-    };
-    let mut spec = new;
-    common(dice, slot, &mut spec, &name);
-    if let Some(old) = old.as_object() {
-        keep_some(dice, old, &mut spec);
+/// A spec for this resource, as far as it goes an edit of the old one.
+pub fn spec(author: &mut Author<'_>, slot: Slot, old: &Value) -> Value {
+    let mut spec = Map::new();
+    for property in properties(slot.kind) {
+        if property.is_required || author.dice.percent(how_often(property)) {
+            let value = author.value(slot.at, property);
+            spec.insert(property.spec.clone(), value);
+        }
     }
+    common(author, slot, &mut spec);
+    if let Some(old) = old.as_object() {
+        keep_some(author.dice, old, &mut spec);
+    }
+    name_stages(author, slot.at, &mut spec);
+    Value::Object(spec)
+}
+
+/// In how many of a hundred specs a field is that may be left out.
+fn how_often(property: &Property) -> u64 {
+    match property.shape {
+        Shape::Number => 2,
+        Shape::Word(_) | Shape::Set(_) => 70,
+        _ => 40,
+    }
+}
+
+/// The least spec of this kind, without a label.
+pub fn least(author: &mut Author<'_>, kind: &str) -> Value {
+    let required = properties(kind).iter().filter(|of| of.is_required);
+    let mut spec = Map::new();
+    for property in required {
+        let value = author.value(At::Home, property);
+        spec.insert(property.spec.clone(), value);
+    }
+    Value::Object(spec)
+}
+
+/// The CRD wants stages to be named where people are to enrol through them.
+fn name_stages(author: &mut Author<'_>, at: At, spec: &mut Map<String, Value>) {
+    let field = "configurationStages";
     let configures = spec
         .get("notConfiguredAction")
         .is_some_and(|action| action == "configure");
-    if configures && spec.get("configurationStages").is_none() {
-        spec.insert(
-            "configurationStages".to_owned(),
-            json!([{"name": name(TOTP)}]),
-        );
+    let named = spec.get(field).and_then(Value::as_array);
+    if !configures || named.is_some_and(|named| !named.is_empty()) {
+        return;
     }
-    Value::Object(spec)
+    let stages = author.stage(at);
+    spec.insert(field.to_owned(), json!([stages]));
 }
 
 /// An edit changes few fields.
@@ -103,21 +112,14 @@ fn keep_some(dice: &mut Dice, old: &Map<String, Value>, spec: &mut Map<String, V
     }
 }
 
-fn common(
-    dice: &mut Dice,
-    slot: Slot,
-    spec: &mut Map<String, Value>,
-    name: impl Fn(&str) -> String,
-) {
-    // Now and then another resource's, in the same namespace or in the other.
-    let own = slot.stage();
-    let stage = match dice.below(20) {
-        0..4 => dice.one(&SLOTS).stage(),
-        4..7 => format!("{own}-renamed"),
-        7 => format!("{own}{}", ODD_WANTED[usize::from(dice.percent(50))]),
-        _ => own,
-    };
-    spec.insert("name".to_owned(), json!(name(&stage)));
+fn common(author: &mut Author<'_>, slot: Slot, spec: &mut Map<String, Value>) {
+    let mut label = author.label(slot);
+    let is_flow = slot.names().is_found_by_label();
+    if !is_flow && author.dice.percent(5) {
+        label.push_str(author.dice.one::<&str>(&ODD_WANTED));
+    }
+    let label = json!(author.test.name(&label));
+    spec.insert(slot.names().label().to_owned(), label);
     for (field, often, values) in [
         ("adoptionPolicy", 70, &["IfMatch", "Always", "Never"][..]),
         (
@@ -127,83 +129,24 @@ fn common(
         ),
         ("managementPolicy", 30, &["Enforce", "Observe"]),
     ] {
-        if dice.percent(often) {
-            spec.insert(field.to_owned(), json!(dice.one(values)));
+        if author.dice.percent(often) {
+            spec.insert(field.to_owned(), json!(author.dice.one(values)));
         }
     }
-    if dice.percent(10) {
+    if author.dice.percent(10) {
         spec.insert("suspend".to_owned(), json!(true));
     }
-    if dice.percent(50) {
-        let flows = flows(dice, &name);
-        spec.insert("flows".to_owned(), flows);
+    if !is_flow && author.dice.percent(50) {
+        spec.insert("flows".to_owned(), flows(author, slot.at));
     }
 }
 
-fn flows(dice: &mut Dice, name: impl Fn(&str) -> String) -> Value {
-    let mut slugs = match dice.below(10) {
-        0 => Vec::new(),
-        _ => dice.some(&FLOWS),
+/// No two entries have one order: two that name one flow in two ways would be one place named twice.
+fn flows(author: &mut Author<'_>, at: At) -> Value {
+    let count = author.dice.below(4);
+    let entry = |n: u64| {
+        let order = 10 * author.dice.below(3) + n;
+        json!({"flow": author.flow(at), "order": order})
     };
-    if dice.percent(5) {
-        slugs.push(NO_FLOW);
-    }
-    let entry = |slug: &str| json!({"flow": {"slug": name(slug)}, "order": 10 * dice.below(3)});
-    slugs.into_iter().map(entry).collect()
-}
-
-fn validate(dice: &mut Dice, name: impl Fn(&str) -> String) -> Map<String, Value> {
-    let mut spec = Map::new();
-    if dice.percent(80) {
-        let classes = dice.some(&["static", "totp", "webauthn", "duo", "sms"]);
-        spec.insert("deviceClasses".to_owned(), json!(classes));
-    }
-    if dice.percent(80) {
-        let action = dice.one(&["skip", "deny", "configure"]);
-        spec.insert("notConfiguredAction".to_owned(), json!(action));
-    }
-    if dice.percent(50) {
-        let references = [
-            json!({"name": name(TOTP)}),
-            json!({"resource": {"kind": DUO, "name": "d0"}}),
-            json!({"resource": {"kind": DUO, "name": "d1"}}),
-        ];
-        spec.insert(
-            "configurationStages".to_owned(),
-            json!(dice.some(&references)),
-        );
-    }
-    if dice.percent(50) {
-        spec.insert(
-            "lastAuthThreshold".to_owned(),
-            json!(format!("hours={}", 1 + dice.below(9))),
-        );
-    }
-    spec
-}
-
-fn duo(dice: &mut Dice) -> Map<String, Value> {
-    let mut secret = || json!({"secretKeyRef": {"name": dice.one(&SECRETS), "key": "secret"}});
-    let (client, admin) = (secret(), secret());
-    let mut spec = Map::from_iter([
-        (
-            "clientId".to_owned(),
-            json!(format!("DI{:018}", dice.below(1000))),
-        ),
-        (
-            "apiHostname".to_owned(),
-            json!(format!("api-{}.duosecurity.com", dice.below(1000))),
-        ),
-        ("clientSecret".to_owned(), client),
-    ]);
-    if dice.percent(30) {
-        spec.insert("adminSecretKey".to_owned(), admin);
-    }
-    if dice.percent(40) {
-        spec.insert(
-            "friendlyName".to_owned(),
-            json!(format!("Duo {}", dice.below(1000))),
-        );
-    }
-    spec
+    (0..count).map(entry).collect()
 }

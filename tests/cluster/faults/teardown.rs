@@ -13,16 +13,14 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{
+    cast::Slot,
     history::{History, Setting, Untouched},
-    specs::{SECRETS, SLOTS},
-    world::{At, Slot, TOKEN},
+    specs::SECRETS,
+    world::{At, TOKEN},
 };
-use crate::{
-    harness::{DUO, VALIDATE, patience},
-    harness_more::CONNECTION,
-};
+use crate::{harness::patience, harness_more::CONNECTION};
 
-/// What is on a connection while a stage needs it.
+/// What is on a connection while a resource needs it.
 pub const FINALIZER: &str = "authentik-operator.io/connection";
 
 /// Kubernetes looks again at a namespace that is not empty yet, less and less often.
@@ -33,7 +31,7 @@ const NAMESPACE_PATIENCE: Duration = Duration::from_secs(180);
 pub struct Teardown {
     /// Whether the Secret with the token is gone.
     pub token_is_gone: bool,
-    /// Whether stages may wait for ever: nobody has the token any more, or nothing held the connection yet.
+    /// Whether resources may wait for ever: nobody has the token any more, or nothing held the connection yet.
     pub may_wait: bool,
     /// Whether the namespace itself is deleted.
     pub for_good: bool,
@@ -43,10 +41,10 @@ pub struct Teardown {
 enum Part {
     Connection,
     Secret(&'static str),
-    Stage(Slot),
+    Resource(Slot),
 }
 
-/// Whether this connection is kept for stages.
+/// Whether this connection is kept for resources.
 pub fn is_held(connection: &DynamicObject) -> bool {
     let mut finalizers = connection.finalizers().iter();
     finalizers.any(|finalizer| finalizer == FINALIZER)
@@ -58,7 +56,7 @@ impl History<'_> {
         self.tell("all that is away is deleted");
         self.teardown = Some(Teardown::default());
         let slots = self.specs.keys().filter(|slot| slot.at == At::Away);
-        let mut parts: Vec<_> = slots.copied().map(Part::Stage).collect();
+        let mut parts: Vec<_> = slots.copied().map(Part::Resource).collect();
         parts.push(Part::Connection);
         parts.extend([TOKEN, SECRETS[0], SECRETS[1]].map(Part::Secret));
         for part in self.dice.shuffled(parts) {
@@ -77,7 +75,7 @@ impl History<'_> {
 
     async fn take_away(&mut self, part: Part) {
         match part {
-            Part::Stage(slot) => self.delete(slot).await,
+            Part::Resource(slot) => self.delete(slot).await,
             Part::Secret(secret) => {
                 if secret == TOKEN {
                     let is_lost = !self.token_was_read();
@@ -152,10 +150,10 @@ impl History<'_> {
             for_good: true,
         });
         self.specs.retain(|slot, _| slot.at == At::Home);
-        let away = SLOTS.into_iter().filter(|slot| slot.at == At::Away);
+        let away = self.cast.at(At::Away).into_iter();
         let away: Vec<_> = away.map(|slot| self.world.id(slot)).collect();
-        let is_away = |stage: &Untouched| away.iter().any(|id| stage.resources.contains(id));
-        self.untouched.retain(|_, stage| !is_away(stage));
+        let is_away = |object: &Untouched| away.iter().any(|id| object.resources.contains(id));
+        self.untouched.retain(|_, object| !is_away(object));
         for resource in self.resources_away().await {
             self.may_leave(&resource);
         }
@@ -168,7 +166,7 @@ impl History<'_> {
 
     async fn resources_away(&self) -> Vec<DynamicObject> {
         let mut all = Vec::new();
-        for kind in [VALIDATE, DUO] {
+        for kind in self.cast.kinds.clone() {
             let api = self.world.api(At::Away, kind);
             let list = api.list(&ListParams::default()).await;
             all.extend(list.expect("the resources are listed"));
@@ -179,7 +177,7 @@ impl History<'_> {
     /// Lets go what rightly waits, as its message tells a user to, and sees that nothing is left.
     pub(super) async fn ends(&mut self) {
         let orphan = Patch::Merge(json!({"spec": {"deletionPolicy": "Orphan"}}));
-        for kind in [VALIDATE, DUO] {
+        for kind in self.cast.kinds.clone() {
             let api = self.world.api(At::Away, kind);
             let list = api.list(&ListParams::default()).await;
             for waiting in list.expect("the resources are listed") {

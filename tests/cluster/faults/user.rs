@@ -7,13 +7,14 @@ use kube::{
 use serde_json::json;
 
 use super::{
+    cast::Slot,
     history::{History, Untouched},
-    specs::{self, SECRETS, SLOTS},
-    world::{At, Slot},
+    specs::{self, SECRETS},
+    world::At,
 };
 use crate::harness::text;
 
-/// The policies that delete a stage.
+/// The policies that delete an object.
 const DELETES: [&str; 2] = ["Delete", "ForceDelete"];
 
 impl History<'_> {
@@ -30,8 +31,7 @@ impl History<'_> {
     /// A resource to do something with.
     pub(super) fn slot(&mut self) -> Slot {
         let at = self.place();
-        let slots: Vec<_> = SLOTS.into_iter().filter(|slot| slot.at == at).collect();
-        *self.dice.one(&slots)
+        *self.dice.one(&self.cast.at(at))
     }
 
     pub(super) async fn user(&mut self) {
@@ -54,14 +54,16 @@ impl History<'_> {
 
     pub(super) async fn apply(&mut self, slot: Slot) {
         let old = self.specs.get(&slot).cloned().unwrap_or_default();
-        let spec = specs::spec(&mut self.dice, slot, &old, |name| self.test.name(name));
+        let spec = specs::spec(&mut self.author(), slot, &old);
         self.tell(format_args!("{slot} is applied: {spec}"));
-        let name = text(&spec["name"]).to_owned();
+        let names = slot.names();
+        let label = text(&spec[names.label()]).to_owned();
         let applied = self.world.apply(slot.at, slot.kind, slot.name, &spec).await;
         let id = self.world.id(slot);
-        let touched =
-            |stage: &Untouched| stage.resources.contains(&id) || stage.stage["name"] == name;
-        self.untouched.retain(|_, stage| !touched(stage));
+        let touched = |untouched: &Untouched| {
+            untouched.resources.contains(&id) || untouched.object.is(names, &label)
+        };
+        self.untouched.retain(|_, untouched| !touched(untouched));
         // A resource that is being deleted is changed all the same, and ends as it then says.
         if applied.metadata.deletion_timestamp.is_some() {
             self.may_leave(&applied);
@@ -76,7 +78,7 @@ impl History<'_> {
         self.tell(format_args!("{slot} is deleted"));
         let id = self.world.id(slot);
         self.untouched
-            .retain(|_, stage| !stage.resources.contains(&id));
+            .retain(|_, untouched| !untouched.resources.contains(&id));
         let api = self.world.api(slot.at, slot.kind);
         let deleted = api.delete(slot.name, &DeleteParams::default()).await;
         // One that was being deleted already may be gone.
@@ -86,7 +88,7 @@ impl History<'_> {
         }
     }
 
-    /// Notes a resource that is being deleted, if its spec has it leave its stage.
+    /// Notes a resource that is being deleted, if its spec has it leave its object.
     pub(super) fn may_leave(&mut self, resource: &DynamicObject) {
         if !deletes(resource) {
             self.left.extend(resource.uid());
@@ -109,7 +111,7 @@ impl History<'_> {
     }
 }
 
-/// Whether this resource takes its stage along when it is deleted.
+/// Whether this resource takes its object along when it is deleted.
 pub fn deletes(resource: &DynamicObject) -> bool {
     let spec = &resource.data["spec"];
     let policy = spec["deletionPolicy"].as_str().unwrap_or_default();

@@ -10,6 +10,7 @@ use super::{
     history::{History, Setting},
     replicas::Server,
 };
+use crate::harness::collection;
 
 /// How many steps a server is out of reach at most.
 const OUTAGE: u64 = 4;
@@ -40,10 +41,9 @@ impl History<'_> {
         let write = Fault::new(FaultKind::CutAfter).writes().times(1);
         self.test.gateway.inject(write);
         let look = Fault::new(FaultKind::ServiceUnavailable).method(Method::GET);
-        self.test
-            .gateway
-            .inject(look.path("/stages/authenticator/").times(3));
         let slot = self.slot();
+        let path = format!("/{}", collection(slot.kind));
+        self.test.gateway.inject(look.path(&path).times(3));
         self.apply(slot).await;
         self.pace(2).await;
         if self.dice.percent(40) {

@@ -1,7 +1,5 @@
 //! The two namespaces that the operator watches in a history, and what is made in them.
 
-use std::fmt;
-
 use k8s_openapi::api::core::v1::Secret;
 use kube::{
     Api,
@@ -10,9 +8,10 @@ use kube::{
 };
 use serde_json::{Value, json};
 
+use super::cast::Slot;
 use crate::{
     connections::other_namespace,
-    harness::{self, DUO, Test, VALIDATE, patience, text},
+    harness::{self, Test, patience, text},
     harness_more::{CONNECTION, reason_of},
 };
 
@@ -28,30 +27,6 @@ pub enum At {
     Away,
 }
 
-/// A resource that a history has now and then.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub struct Slot {
-    pub at: At,
-    pub kind: &'static str,
-    pub name: &'static str,
-}
-
-impl Slot {
-    /// What its stage is called as a rule. In both namespaces there are resources of one name.
-    pub fn stage(self) -> String {
-        match self.at {
-            At::Home => self.name.to_owned(),
-            At::Away => format!("away-{}", self.name),
-        }
-    }
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.stage())
-    }
-}
-
 /// Both namespaces.
 pub struct World<'a> {
     test: &'a Test,
@@ -60,10 +35,10 @@ pub struct World<'a> {
 
 impl<'a> World<'a> {
     /// Makes the second namespace.
-    pub async fn begin(test: &'a Test) -> Self {
+    pub async fn begin(test: &'a Test, kinds: &[&str]) -> Self {
         let away = other_namespace(test).await;
         let world = Self { test, away };
-        for kind in [VALIDATE, DUO] {
+        for kind in kinds {
             test.record.follow(kind, world.api(At::Away, kind));
         }
         world
@@ -103,9 +78,7 @@ impl<'a> World<'a> {
         let api = self.api(at, kind);
         let applied = api.patch(name, &params, &Patch::Apply(object)).await;
         let applied = applied.expect("the resource is accepted");
-        if kind != CONNECTION {
-            self.test.record.note(kind, &applied);
-        }
+        self.test.record.note(kind, &applied);
         applied
     }
 

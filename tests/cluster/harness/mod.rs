@@ -33,7 +33,10 @@ use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
 pub use self::{
     authentik::Authentik,
     cluster::{api, grant},
-    objects::{collection, condition, is_true, kinds, merge, message, patch, post, text, with},
+    objects::{
+        collection, condition, identity, is_true, kinds, label_of, merge, message, naming, patch,
+        post, text, with,
+    },
     operator::Operator,
 };
 use self::{authentik::real_authentik, cluster::prepare};

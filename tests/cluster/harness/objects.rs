@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, sync::LazyLock};
 
-use authentik_stage_operator::{api::conditions, authentik::Collection, kinds};
+use authentik_stage_operator::{
+    api::conditions,
+    authentik::Collection,
+    kinds::{self, KindName},
+};
 use kube::core::DynamicObject;
 use serde_json::Value;
 
@@ -49,6 +53,21 @@ pub fn collection(kind: &str) -> &'static str {
 pub fn kinds() -> Vec<&'static str> {
     let names = kinds::kind_names().into_iter();
     names.map(|kind| kind.kind).collect()
+}
+
+/// What is known of the names of a kind.
+pub fn naming(kind: &str) -> KindName {
+    kinds::kind_named(kind).expect("one of our kinds")
+}
+
+/// The field by which people tell what resources of this kind stand for: in the spec, in the status and in authentik.
+pub fn label_of(kind: &str) -> &'static str {
+    naming(kind).collection.label()
+}
+
+/// What a resource of this kind says that it stands for.
+pub fn identity<'a>(kind: &str, object: &'a DynamicObject) -> &'a Value {
+    &object.data["status"][naming(kind).noun]
 }
 
 /// The write that creates a stage of this kind, as [`Test::written`] shows it.
