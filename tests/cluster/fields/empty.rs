@@ -12,40 +12,50 @@ use crate::harness::{Test, test, text, with};
 
 pub async fn what_is_not_set_is_left_alone_and_what_is_empty_is_emptied(test: &Test) {
     test.connect_with(json!({"resyncInterval": "1s"})).await;
-    for known in kinds(test).await.0 {
-        let ways = known.cases.iter().map(|case| ways(&case.row).len());
-        // Once where nothing can be emptied, too.
-        for way in 0..ways.max().unwrap_or_default().max(1) {
-            left_alone(test, &known).await;
-            emptied(test, &known, way).await;
+    let all = kinds(test).await.0;
+    let cases = all.iter().flat_map(|known| &known.cases);
+    let most = cases.map(|case| ways(&case.row).len()).max();
+    for way in 0..most.expect("there are fields") {
+        left_alone(test, &all).await;
+        for known in &all {
+            emptied(test, known, way).await;
+        }
+        nothing_is_written(test, "all of it is empty").await;
+    }
+}
+
+async fn nothing_is_written(test: &Test, why: &str) {
+    test.gateway.clear();
+    test.resyncs(1).await;
+    assert_eq!(test.written(), [], "{why}");
+}
+
+/// The fields that no spec has to set.
+fn others(known: &Known) -> impl Iterator<Item = &Case> {
+    let cases = known.cases.iter();
+    cases.filter(|case| !case.row.is_always_there())
+}
+
+/// Sets by hand whatever the specs do not.
+async fn left_alone(test: &Test, all: &[Known]) {
+    let mut set = Vec::new();
+    for known in all {
+        let (kind, name) = (known.table.kind, known.table.resource());
+        written_for(test, known, known.base(test)).await;
+        let by_hand = object(others(known).map(|case| (case.api(), &case.values[1].api)));
+        set.push(test.by_hand(kind, &name, by_hand).await);
+    }
+    nothing_is_written(test, "nothing of it is set in a spec").await;
+    for (known, set) in all.iter().zip(set) {
+        let (kind, name) = (known.table.kind, known.table.resource());
+        let now = test.by_hand(kind, &name, json!({})).await;
+        for case in others(known) {
+            assert_eq!(now[case.api()], set[case.api()], "{kind}: {}", case.spec());
         }
     }
 }
 
-/// Sets by hand whatever the spec does not.
-async fn left_alone(test: &Test, known: &Known) {
-    let (kind, name) = (known.table.kind, known.table.resource());
-    written_for(test, known, known.base(test)).await;
-    let others = known
-        .cases
-        .iter()
-        .filter(|case| !case.row.is_always_there());
-    let by_hand = object(others.clone().map(|case| (case.api(), &case.values[1].api)));
-    let set = test.by_hand(kind, &name, by_hand).await;
-    test.gateway.clear();
-    test.resyncs(1).await;
-    assert_eq!(
-        test.written(),
-        [],
-        "{kind}: nothing of it is set in the spec"
-    );
-    let now = test.by_hand(kind, &name, json!({})).await;
-    for case in others {
-        assert_eq!(now[case.api()], set[case.api()], "{kind}: {}", case.spec());
-    }
-}
-
-/// Empties one field after the other, and each only once.
+/// Empties one field after the other.
 async fn emptied(test: &Test, known: &Known, way: usize) {
     let kind = known.table.kind;
     let mut spec = known.base(test);
@@ -60,9 +70,6 @@ async fn emptied(test: &Test, known: &Known, way: usize) {
         let change = ("PATCH".to_owned(), change);
         assert_eq!(written, [change], "{kind}: {} is {empty}", case.spec());
     }
-    test.gateway.clear();
-    test.resyncs(1).await;
-    assert_eq!(test.written(), [], "{kind}: all of it is empty");
 }
 
 /// How a spec says that the field is to be empty.
@@ -99,9 +106,14 @@ fn nothing(known: &Known, case: &Case) -> Value {
 /// Text that may be absent: null, "" and blanks are the same absence, however the release writes it.
 pub async fn absent_text_is_the_same_in_every_spelling(test: &Test) {
     test.connect_with(json!({"resyncInterval": "1s"})).await;
-    for known in kinds(test).await.0 {
+    let all = kinds(test).await.0;
+    for known in &all {
+        without_texts(test, known).await;
+    }
+    nothing_is_written(test, "no text is there").await;
+    for known in &all {
         for case in known.cases.iter().filter(|case| may_be_absent(case)) {
-            absent(test, &known, case).await;
+            absent(test, known, case).await;
         }
     }
 }
@@ -110,16 +122,22 @@ fn may_be_absent(case: &Case) -> bool {
     case.row.field.compare == Compare::OptionalText && !case.row.field.is_secret
 }
 
+/// Creates an object of a spec that says of each such text that it is not there.
+async fn without_texts(test: &Test, known: &Known) {
+    let absent = known.cases.iter().filter(|case| may_be_absent(case));
+    let nulls = object(absent.clone().map(|case| (case.spec(), &Value::Null)));
+    let none: Value = absent
+        .map(|case| (case.api().to_owned(), nothing(known, case)))
+        .collect();
+    let spec = with(known.base(test), nulls);
+    let body = with(known.base_body(test), none);
+    let written = written_for(test, known, spec).await;
+    assert_eq!(written, [("POST".to_owned(), body)], "{}", known.table.kind);
+}
+
 async fn absent(test: &Test, known: &Known, case: &Case) {
     let (kind, base) = (known.table.kind, known.base(test));
     let spec = |value: Value| with(base.clone(), json!({ case.spec(): value }));
-    let none = json!({ case.api(): nothing(known, case) });
-    let written = written_for(test, known, spec(Value::Null)).await;
-    let body = with(known.base_body(test), none.clone());
-    assert_eq!(written, [("POST".to_owned(), body)], "{kind}");
-    test.gateway.clear();
-    test.resyncs(1).await;
-    assert_eq!(test.written(), [], "{kind}");
     for same in ["", "  "] {
         assert_eq!(written_for(test, known, spec(json!(same))).await, []);
     }
@@ -127,6 +145,7 @@ async fn absent(test: &Test, known: &Known, case: &Case) {
     let named = json!({ case.api(): text.api });
     let written = written_for(test, known, spec(text.spec.clone())).await;
     assert_eq!(written, [("PATCH".to_owned(), named)], "{kind}");
+    let none = json!({ case.api(): nothing(known, case) });
     let written = written_for(test, known, spec(Value::Null)).await;
     assert_eq!(written, [("PATCH".to_owned(), none)], "{kind}");
 }

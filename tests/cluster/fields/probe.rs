@@ -164,11 +164,12 @@ async fn taken(test: &Test, path: &str, row: &Row, candidates: Vec<Candidate>) -
         let body = json!({ row.field.api: candidate.api });
         match test.authentik.send(Method::PATCH, path, Some(body)).await {
             (200, answer) => {
-                let found = answer.get(row.field.api);
-                let compare = row.field.compare;
-                if compare == Compare::WriteOnly
-                    || found.is_some_and(|found| same(compare, &candidate.api, found))
-                {
+                let (found, compare) = (answer.get(row.field.api), row.field.compare);
+                let holds = match compare {
+                    Compare::WriteOnly => found.is_none(),
+                    _ => found.is_some_and(|found| same(compare, &candidate.api, found)),
+                };
+                if holds {
                     taken.push(candidate);
                 }
             }
