@@ -97,8 +97,8 @@ fn read(crd: &Value) -> Vec<Property> {
 }
 
 fn shape(name: &str, schema: &Value) -> Option<Shape> {
-    if let Some(words) = schema["enum"].as_array() {
-        return Some(Shape::Word(words.clone()));
+    if let Some(words) = words(schema) {
+        return Some(Shape::Word(words));
     }
     Some(match schema["type"].as_str()? {
         "boolean" => Shape::Boolean,
@@ -113,6 +113,18 @@ fn shape(name: &str, schema: &Value) -> Option<Shape> {
         },
         "object" => object(schema)?,
         _ => return None,
+    })
+}
+
+/// The words of a field that takes no others: an enum or, where null is a value too, a rule.
+fn words(schema: &Value) -> Option<Vec<Value>> {
+    if let Some(words) = schema["enum"].as_array() {
+        return Some(words.clone());
+    }
+    let mut rules = schema["x-kubernetes-validations"].as_array()?.iter();
+    rules.find_map(|rule| {
+        let words = rule["rule"].as_str()?.strip_prefix("self in ")?;
+        serde_json::from_str(words).ok()
     })
 }
 
