@@ -58,3 +58,21 @@ fn the_permissions_of_the_token_are_those_of_the_code() {
         "docs/token.md has another table than `authentik-stage-operator permissions --explain` prints"
     );
 }
+
+#[test]
+fn former_names_of_permissions_are_printed_where_they_are_asked_for() {
+    let printed = |args: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"));
+        let done = program.arg("permissions").args(args).output();
+        let text = String::from_utf8(done.expect("the operator runs").stdout);
+        let lines = text.expect("it prints text");
+        lines.lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (now, also_then) = (printed(&[]), printed(&["--former-names"]));
+    assert!(now.iter().all(|name| also_then.contains(name)));
+    let then = also_then.iter().filter(|name| !now.contains(name));
+    let then: Vec<_> = then.collect();
+    assert_eq!(then.len(), 4, "{then:?}");
+    let is_of_webauthn = |name: &&String| name.ends_with("_authenticatewebauthnstage");
+    assert!(then.iter().all(|name| is_of_webauthn(name)), "{then:?}");
+}
