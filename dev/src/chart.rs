@@ -29,7 +29,7 @@ const HELM_LABELS: [&str; 2] = ["app.kubernetes.io/managed-by", "helm.sh/chart"]
 const HEAD: &str = "\
 # authentik-stage-operator
 
-A Helm chart for the operator of authentik's authenticator validation and Duo stages.
+A Helm chart for the operator of authentik's authenticator stages and flows.
 [docs/install.md](../../docs/install.md) shows how to install, upgrade and remove it.
 
 What there is to know beforehand:

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Kubernetes operator for authentik's authenticator validation and Duo stages.
+/// Kubernetes operator for authentik's authenticator stages and flows.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Cli {

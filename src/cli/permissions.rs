@@ -10,6 +10,9 @@ pub struct Permissions {
     /// Print each with what it is for, as a table in Markdown.
     #[arg(long)]
     explain: bool,
+    /// Print also the names that authentik 2024.2 has for some. A server refuses names that it does not know.
+    #[arg(long, conflicts_with = "explain")]
+    former_names: bool,
 }
 
 impl Permissions {
@@ -26,6 +29,9 @@ impl Permissions {
                 println!("| `{}` | {} |", permission.name, permission.purpose);
             } else {
                 println!("{}", permission.name);
+            }
+            if let Some(former) = permission.formerly.filter(|_| self.former_names) {
+                println!("{former}");
             }
         }
         Ok(())
