@@ -16,6 +16,9 @@ use crate::harness::Test;
 /// How many values a text or a number has: few, so that now and then two are equal.
 const VALUES: u64 = 20;
 
+/// How many references a list of them has at most.
+const MOST_REFERENCES: u64 = 3;
+
 /// The text of a field that does not take just any.
 fn fitting(field: &str, n: u64) -> String {
     match field {
@@ -46,8 +49,8 @@ impl Author<'_> {
             Shape::Secret => {
                 json!({"secretKeyRef": {"name": self.dice.one(&SECRETS), "key": "secret"}})
             }
-            Shape::One(to) => self.dice.one(&self.references(at, *to)).clone(),
-            Shape::Many(to) => json!(self.dice.some(&self.references(at, *to))),
+            Shape::One(to) => self.reference(at, *to),
+            Shape::Many(to) => self.references(at, *to),
             _ => self.plain(property),
         }
     }
@@ -73,31 +76,35 @@ impl Author<'_> {
         if self.dice.percent(3) {
             return json!({"slug": self.test.name(NO_FLOW)});
         }
-        self.dice
-            .one(&self.references(at, Collection::FLOWS))
-            .clone()
+        self.reference(at, Collection::FLOWS)
     }
 
-    /// A stage, for a resource in this namespace.
-    pub fn stage(&mut self, at: At) -> Value {
-        self.dice
-            .one(&self.references(at, Collection::ALL_STAGES))
-            .clone()
-    }
-
-    /// All references to one of these that a resource in this namespace may have.
-    fn references(&self, at: At, to: Collection) -> Vec<Value> {
-        let lasting = self.lasting.iter().filter(|lasting| lasting.of == to);
-        let ways = lasting.flat_map(|lasting| lasting.ways());
-        let mut all: Vec<_> = ways.collect();
-        assert!(!all.is_empty(), "there is nothing to refer to in {to:?}");
-        for slot in self.cast.among(to) {
-            all.push(json!({to.label(): self.test.name(&slot.label())}));
-            if slot.at == at {
-                all.push(json!({"resource": {"kind": slot.kind, "name": slot.name}}));
+    /// A few references, each once.
+    fn references(&mut self, at: At, to: Collection) -> Value {
+        let mut all = Vec::new();
+        for _ in 0..self.dice.below(MOST_REFERENCES + 1) {
+            let reference = self.reference(at, to);
+            if !all.contains(&reference) {
+                all.push(reference);
             }
         }
-        all
+        Value::from(all)
+    }
+
+    /// A reference to one of these, for a resource in this namespace: to what lasts, or to what another resource stands for.
+    pub fn reference(&mut self, at: At, to: Collection) -> Value {
+        let slots = self.cast.among(to);
+        if slots.is_empty() || self.dice.percent(50) {
+            let lasting = self.lasting.iter().filter(|lasting| lasting.of == to);
+            let ways: Vec<_> = lasting.flat_map(|lasting| lasting.ways()).collect();
+            assert!(!ways.is_empty(), "there is nothing to refer to in {to:?}");
+            return self.dice.one(&ways).clone();
+        }
+        let slot = *self.dice.one(&slots);
+        if slot.at == at && self.dice.percent(60) {
+            return json!({"resource": {"kind": slot.kind, "name": slot.name}});
+        }
+        json!({to.label(): self.test.name(&slot.label())})
     }
 
     /// A label for the object of this resource: now and then another's, in the same namespace or in the other.

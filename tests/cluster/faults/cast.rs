@@ -5,8 +5,14 @@ use authentik_stage_operator::authentik::Collection;
 use super::world::At;
 use crate::harness::{FLOW, VALIDATE, kinds, naming};
 
-/// The names of resources, which are those of each kind.
-const NAMES: [&str; 3] = ["r0", "r1", "r2"];
+/// The resources of a kind that always takes part.
+const SURE: &[(At, &str)] = &[(At::Home, "r0"), (At::Home, "r1"), (At::Away, "r0")];
+
+/// The resources of the others.
+const DRAWN: [&[(At, &str)]; OTHERS] = [
+    &[(At::Home, "r0"), (At::Home, "r1")],
+    &[(At::Home, "r0"), (At::Away, "r0")],
+];
 
 /// How many kinds take part beside the two that always do.
 const OTHERS: usize = 2;
@@ -65,11 +71,14 @@ impl Cast {
         let first = OTHERS * seed + seed / count;
         let others = (first..first + OTHERS).map(|number| others[number % count]);
         let kinds: Vec<_> = [VALIDATE, FLOW].into_iter().chain(others).collect();
-        let slots = kinds.iter().flat_map(|kind| {
-            let home = if *kind == VALIDATE { 3 } else { 2 };
-            let home = NAMES[..home].iter().map(|name| (At::Home, *name));
-            let all = home.chain([(At::Away, NAMES[0])]);
-            all.map(|(at, name)| Slot { at, kind, name })
+        let resources = [SURE, SURE].into_iter().chain(DRAWN);
+        let slots = kinds.iter().zip(resources).flat_map(|(kind, resources)| {
+            let resources = resources.iter();
+            resources.map(|(at, name)| Slot {
+                at: *at,
+                kind,
+                name,
+            })
         });
         Self {
             slots: slots.collect(),

@@ -33,13 +33,16 @@ impl History<'_> {
         let objects = self.objects().await;
         let change = self.change(slot.kind, &objects);
         let (what, of_another_kind) = (self.dice.below(5), self.dice.percent(20));
-        let found = objects
+        let called = objects
             .values()
             .find(|object| object.is(slot.names(), &label));
-        match (what, found) {
-            (0, None) => self.create_by_hand(slot, of_another_kind, &label).await,
+        let some = self.some_of(slot.names(), &objects);
+        match (what, called.or(some)) {
+            (0, _) if called.is_none() => self.create_by_hand(slot, of_another_kind, &label).await,
             (1, Some(object)) => self.delete_by_hand(object).await,
-            (2, Some(object)) => self.change_by_hand(object, change).await,
+            (2, Some(object)) if object.kind == Some(slot.kind) => {
+                self.change_by_hand(object, change).await;
+            }
             (3, Some(object)) if object.is_flow() => self.give_to_brand(object).await,
             (3, Some(object)) => self.bind_by_hand(object, &objects).await,
             _ => {}
@@ -49,19 +52,12 @@ impl History<'_> {
     /// Gives an object an odd label or another's, makes one of an odd label, or does away with one.
     async fn odd_hand(&mut self) {
         let slot = *self.dice.one(&self.cast.slots);
-        let (what, which) = (self.dice.below(10), self.dice.below(1 << 16));
+        let what = self.dice.below(10);
         let of_another_kind = self.dice.percent(30);
         let plain = self.test.name(&slot.label());
         let label = odd(&mut self.dice, slot, &plain);
         let objects = self.objects().await;
-        let among = objects
-            .values()
-            .filter(|object| object.names == slot.names() && !self.lasts(object));
-        let mut among: Vec<_> = among.collect();
-        among.sort_by_key(|object| object.label());
-        let some = usize::try_from(which).expect("it is small");
-        let object = some.checked_rem(among.len()).map(|some| among[some]);
-        match (what, object) {
+        match (what, self.some_of(slot.names(), &objects)) {
             (0..3, _) => self.create_by_hand(slot, of_another_kind, &label).await,
             (3..8, Some(object)) => self.rename_by_hand(object, &label).await,
             (8, Some(object)) => self.rename_by_hand(object, &plain).await,
@@ -72,6 +68,21 @@ impl History<'_> {
 
     async fn objects(&self) -> BTreeMap<String, Object> {
         objects(self.test, &self.cast.kinds).await
+    }
+
+    /// One of these objects that does not last. They are drawn by their labels: UUIDs are others each time.
+    fn some_of<'a>(
+        &mut self,
+        names: Collection,
+        objects: &'a BTreeMap<String, Object>,
+    ) -> Option<&'a Object> {
+        let which = usize::try_from(self.dice.below(1 << 16)).expect("it is small");
+        let some = objects
+            .values()
+            .filter(|object| object.names == names && !self.lasts(object));
+        let mut some: Vec<_> = some.collect();
+        some.sort_by_key(|object| object.label());
+        Some(some[which.checked_rem(some.len())?])
     }
 
     fn lasts(&self, object: &Object) -> bool {
@@ -92,7 +103,7 @@ impl History<'_> {
         json!({property.api.as_str(): value})
     }
 
-    /// The UUID of a flow of this history. They are drawn by their slugs: UUIDs are others each time.
+    /// The UUID of a flow of this history, drawn as the others are.
     fn any_flow(&mut self, objects: &BTreeMap<String, Object>) -> Value {
         let flows = objects.values().filter(|object| object.is_flow());
         let mut flows: Vec<_> = flows.collect();

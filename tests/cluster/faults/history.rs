@@ -26,6 +26,9 @@ use crate::{harness::Test, record::Asked};
 /// How long a step waits for the operator to get on, before the next one comes all the same.
 pub const PACE: Duration = Duration::from_millis(300);
 
+/// How many resources a history begins with at most.
+const APPLIED_AT_ONCE: usize = 5;
+
 /// What is particular to a history.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Setting {
@@ -84,7 +87,7 @@ pub struct Untouched {
 }
 
 impl<'a> History<'a> {
-    /// Begins with nothing but the connections, the Secrets, and the resources on the sick server.
+    /// Begins with the connections, the Secrets, a few resources, and those on the sick server.
     pub async fn begin(test: &'a Test, seed: u64, setting: Setting) -> Self {
         let mut dice = Dice::new(seed);
         let kills = setting == Setting::Replicas || dice.percent(60);
@@ -134,6 +137,10 @@ impl<'a> History<'a> {
         self.connect_sick().await;
         for at in [At::Home, At::Away] {
             self.world.connect(at).await;
+        }
+        for _ in 0..APPLIED_AT_ONCE {
+            let slot = self.slot();
+            self.apply(slot).await;
         }
     }
 

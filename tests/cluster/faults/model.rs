@@ -99,6 +99,13 @@ impl<'a> Snapshot<'a> {
         problems
     }
 
+    /// Whether a resource that only observes does not stand for the object that it could: others may wait for it.
+    fn is_yet_to_see(&self, resource: &Resource) -> bool {
+        let own = resource.recorded().and_then(|uuid| self.objects.get(uuid));
+        let called = self.labelled(resource.names(), resource.label());
+        own.is_none() && called.is_some_and(|called| called.kind == Some(resource.kind))
+    }
+
     /// Whether this resource says rightly how it is.
     fn judge(&self, resource: &Resource, sent: &[Exchange]) -> Result<(), String> {
         let status = &resource.object.data["status"];
@@ -119,6 +126,7 @@ impl<'a> Snapshot<'a> {
         if better.is_certain {
             right.remove("AdoptionRefused");
         } else if right.is_empty() {
+            expect(!self.is_yet_to_see(resource), "it is yet to see its object")?;
             let differs = self.differs_from_its_own(resource);
             // Of what was never written from here nothing is known of the secrets that do not show.
             let managed = resource.manages().is_some() || !resource.observes();

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use authentik_stage_operator::authentik::Collection;
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -94,8 +95,8 @@ fn name_stages(author: &mut Author<'_>, at: At, spec: &mut Map<String, Value>) {
     if !configures || named.is_some_and(|named| !named.is_empty()) {
         return;
     }
-    let stages = author.stage(at);
-    spec.insert(field.to_owned(), json!([stages]));
+    let stage = author.reference(at, Collection::ALL_STAGES);
+    spec.insert(field.to_owned(), json!([stage]));
 }
 
 /// An edit changes few fields.
