@@ -62,7 +62,7 @@ fuzz: ## feed each target of fuzz/ with nonsense for FUZZ_SECONDS; needs a night
 	@for target in $$(cargo +nightly fuzz list); do \
 		cargo +nightly fuzz run --sanitizer none $$target -- -max_total_time=$(FUZZ_SECONDS) || exit; done
 
-bench: ## measure the release build with 100, 1,000 and 10,000 stages and beside sick servers, for more than an hour; ARGS choose, such as --sizes 100 --latency off
+bench: ## measure the release build with 100, 1,000 and 10,000 resources of all kinds and beside sick servers, for more than an hour; ARGS choose, such as --sizes 100 --kinds validate --latency off
 	cargo build --locked --release --bin authentik-stage-operator
 	cargo build --locked --release --package authentik-stage-operator-dev
 	$(BIN:debug=release)/dev bench $(ARGS)

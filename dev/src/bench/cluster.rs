@@ -14,6 +14,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::Result;
+use super::mix::{Kinds, Object, SECRET};
 use crate::kubernetes::{Kubernetes, User};
 
 const GROUP: &str = "authentik-operator.io";
@@ -92,6 +93,7 @@ impl Cluster {
     /// Connects the namespace to a server.
     pub(super) async fn connect(&self, url: &str, token: &str) -> Result<()> {
         self.secret(DEFAULT, token).await?;
+        self.secret(SECRET, "bench").await?;
         self.create(CONNECTION, DEFAULT, connection(url)).await
     }
 
@@ -135,6 +137,16 @@ impl Cluster {
         spec: &Value,
     ) -> Result<()> {
         self.create_all_in(&self.namespace, kind, names, spec).await
+    }
+
+    /// Makes these resources.
+    pub(super) async fn create_each(&self, objects: &[Object]) -> Result<()> {
+        stream::iter(objects)
+            .map(Ok)
+            .try_for_each_concurrent(CONCURRENCY, |(kind, name)| {
+                self.create(kind.kind, name, kind.spec())
+            })
+            .await
     }
 
     async fn create_all_in(
@@ -185,13 +197,15 @@ impl Cluster {
         Ok(begun.elapsed())
     }
 
-    /// How many of the stage resources are `Ready`.
-    pub(super) async fn ready(&self) -> Result<usize> {
-        let stages = self
-            .api(STAGE, &self.namespace)
-            .list(&Default::default())
-            .await?;
-        Ok(stages.iter().filter(|stage| is_ready(stage)).count())
+    /// How many resources of these kinds are `Ready`.
+    pub(super) async fn ready(&self, kinds: Kinds) -> Result<usize> {
+        let mut ready = 0;
+        for kind in kinds.list() {
+            let api = self.api(kind.kind, &self.namespace);
+            let list = api.list(&Default::default()).await?;
+            ready += list.iter().filter(|object| is_ready(object)).count();
+        }
+        Ok(ready)
     }
 
     /// How many writes the operator has made to the namespace.

@@ -155,7 +155,7 @@ impl Isolation<'_> {
         let mut measured = Measured::default();
         for n in 0..SAMPLES {
             let name = format!("{prefix}-{n}");
-            let bare = self.bare.create(&[format!("{name}-bare")]).await?;
+            let bare = self.bare.create_stage(&format!("{name}-bare")).await?;
             measured.post.add(bare);
             let stage = cluster::stage_on("default");
             let stage = self.cluster.time_to_ready(STAGE, &name, stage).await?;

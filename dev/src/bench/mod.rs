@@ -7,6 +7,7 @@
 //! - `authentik`: the bare client of authentik.
 //! - `cluster`: the Kubernetes side: stages, writes and their floor.
 //! - `operator`: the operator's process: memory, CPU, metrics.
+//! - `mix`: the kinds of the resources.
 //! - `scenario`: one number of stages, phase by phase.
 //! - `isolation`: a server that is well beside one that is sick.
 //! - `samples`: times that are measured again and again.
@@ -15,6 +16,7 @@
 mod authentik;
 mod cluster;
 mod isolation;
+mod mix;
 mod operator;
 mod report;
 mod samples;
@@ -27,6 +29,7 @@ use clap::{Args, ValueEnum};
 
 use crate::simulator::{Latency, Simulator, Version};
 use isolation::Sickness;
+use mix::Kinds;
 use report::Report;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
@@ -37,9 +40,12 @@ pub struct Settings {
     /// What is measured.
     #[arg(long, value_enum, default_value_t = Scenarios::All)]
     scenarios: Scenarios,
-    /// How many stages there are, one run each.
+    /// How many resources there are, one run each.
     #[arg(long, value_delimiter = ',', default_value = "100,1000,10000")]
     sizes: Vec<usize>,
+    /// Which kinds they are.
+    #[arg(long, value_enum, default_value_t = Kinds::All)]
+    kinds: Kinds,
     /// Whether authentik takes its time. With 10,000 stages and latency a run takes more than an hour.
     #[arg(long, value_enum, default_value_t = Latencies::Both)]
     latency: Latencies,
@@ -95,7 +101,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     for latency in latencies {
         if settings.scenarios != Scenarios::Isolation {
             for stages in &settings.sizes {
-                results.add(scenario::run(&operator, *stages, *latency).await?)?;
+                results.add(scenario::run(&operator, settings.kinds, *stages, *latency).await?)?;
             }
         }
         if settings.scenarios != Scenarios::Stages {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::authentik::Bare;
 use super::cluster::{self, Cluster, STAGE};
+use super::mix::{Kinds, Object, objects};
 use super::operator::Operator;
 use super::report::{Figure, Report, Unit};
 use super::samples::{SAMPLES, Samples};
@@ -28,11 +29,21 @@ const BESIDE_ITS_POST: f64 = 100.0;
 const OF_THE_POSTS: f64 = 1.1;
 
 /// Runs all phases.
-pub(super) async fn run(program: &Path, stages: usize, latency: Option<Latency>) -> Result<Report> {
+pub(super) async fn run(
+    program: &Path,
+    kinds: Kinds,
+    stages: usize,
+    latency: Option<Latency>,
+) -> Result<Report> {
     let cluster = Cluster::start(program).await?;
     let simulator = simulator(latency).await;
     let mut scenario = Scenario {
-        report: Report::new(format!("{stages} stages"), stages, latency.is_some()),
+        report: Report::new(
+            format!("{stages} {}", kinds.text()),
+            stages,
+            latency.is_some(),
+        ),
+        kinds,
         names: names("stage", stages),
         latency,
         authentik: Bare::new(&simulator),
@@ -56,6 +67,7 @@ fn memory_target(stages: usize) -> Option<f64> {
 
 struct Scenario<'a> {
     report: Report,
+    kinds: Kinds,
     names: Vec<String>,
     latency: Option<Latency>,
     authentik: Bare<'a>,
@@ -72,9 +84,7 @@ impl Scenario<'_> {
             .connect(&simulator.url(), simulator.token())
             .await?;
         self.tell("applying the resources");
-        self.cluster
-            .create_all(STAGE, &self.names, &cluster::stage())
-            .await?;
+        self.cluster.create_each(&self.objects()).await?;
         {
             let mut operator = self.cold_start(program).await?;
             self.idle(&operator).await?;
@@ -91,7 +101,7 @@ impl Scenario<'_> {
         let kubernetes = self.cluster.floor_of_writes(&self.names).await?;
         let posts = {
             let simulator = simulator(self.latency).await;
-            Bare::new(&simulator).create(&self.names).await?
+            Bare::new(&simulator).create(&self.objects()).await?
         };
         self.tell("cold start with nothing in authentik");
         let begun = Instant::now();
@@ -155,7 +165,7 @@ impl Scenario<'_> {
         self.tell("new stages, one by one");
         let mut posts = Samples::default();
         for name in names("bare", SAMPLES) {
-            posts.add(self.authentik.create(&[name]).await?);
+            posts.add(self.authentik.create_stage(&name).await?);
         }
         let mut ready = Samples::default();
         for name in names("newcomer", SAMPLES) {
@@ -188,21 +198,22 @@ impl Scenario<'_> {
     /// One in a hundred stages is changed by hand, and the operator is asked to look.
     async fn drift(&mut self, operator: &mut Operator) -> Result<()> {
         self.tell("drift");
-        let (listed, rows) = self.authentik.list().await?;
-        let managed = rows.iter().filter(|row| {
-            let name = row["name"].as_str().unwrap_or_default();
-            name.starts_with("stage-")
+        let lists = self.authentik.list(self.kinds).await?;
+        let share = (self.names.len() / 100).max(1);
+        let of_each = share.div_ceil(lists.rows.len());
+        let managed = lists.rows.iter().flat_map(|(kind, rows)| {
+            let managed = rows.iter().filter(|row| {
+                let name = row["name"].as_str().unwrap_or_default();
+                name.starts_with("stage-")
+            });
+            managed.take(of_each).map(|row| (*kind, row))
         });
-        let uuids: Vec<String> = managed
-            .filter_map(|row| row["pk"].as_str())
-            .map(str::to_owned)
-            .take((self.names.len() / 100).max(1))
-            .collect();
-        let patched = self.authentik.set_action(&uuids, "deny").await?;
+        let drifted: Vec<_> = managed.take(share).collect();
+        let patched = self.authentik.drift(&drifted).await?;
         let begun = Instant::now();
         self.cluster.resync_now().await?;
         operator
-            .until("drift_repaired_total", "", uuids.len())
+            .until("drift_repaired_total", "", drifted.len())
             .await?;
         let took = begun.elapsed();
         self.add(
@@ -211,7 +222,7 @@ impl Scenario<'_> {
                 took.as_secs_f64(),
                 Unit::Seconds,
             )
-            .floor((listed + patched).as_secs_f64()),
+            .floor((lists.took + patched).as_secs_f64()),
         );
         Ok(())
     }
@@ -227,10 +238,10 @@ impl Scenario<'_> {
         operator.until(metric, label, self.names.len()).await?;
         let took = begun.elapsed();
         let asked = difference(&answered, &self.simulator.answered());
-        let (floor, rows) = self.authentik.list().await?;
+        let lists = self.authentik.list(self.kinds).await?;
         self.add(
             Figure::new("cold start in step", took.as_secs_f64(), Unit::Seconds)
-                .floor(floor.as_secs_f64()),
+                .floor(lists.took.as_secs_f64()),
         );
         for (method, count) in by_method(&asked) {
             self.add(
@@ -239,7 +250,7 @@ impl Scenario<'_> {
                     count as f64,
                     Unit::Requests,
                 )
-                .floor(rows.len().div_ceil(100) as f64),
+                .floor(lists.all_pages() as f64),
             );
         }
         let written = (self.cluster.writes() - writes) as f64;
@@ -261,13 +272,18 @@ impl Scenario<'_> {
         self.memory("after a cold start in step", &operator)
     }
 
+    /// The resources that are there from the beginning.
+    fn objects(&self) -> Vec<Object> {
+        objects(self.kinds, &self.names)
+    }
+
     async fn start(&self, program: &Path, name: &'static str) -> Result<Operator> {
         let cluster = self.cluster;
         Operator::start(&cluster.kubernetes, program, name, &cluster.namespace).await
     }
 
     async fn all_ready(&self) -> Result<()> {
-        match self.cluster.ready().await? {
+        match self.cluster.ready(self.kinds).await? {
             ready if ready == self.names.len() => Ok(()),
             ready => Err(format!("{ready} of {} stages are Ready", self.names.len()).into()),
         }

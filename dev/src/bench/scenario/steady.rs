@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::counts::{by_method, difference};
 use super::{IN_SYNC, Scenario};
 use crate::bench::Result;
-use crate::bench::authentik::{PROBE, VALIDATE};
+use crate::bench::authentik::PROBE;
 use crate::bench::operator::Operator;
 use crate::bench::report::{Figure, Unit};
 
@@ -33,8 +33,9 @@ impl Scenario<'_> {
     /// added as measured.
     pub(super) async fn steady_hour(&mut self, operator: &mut Operator) -> Result<()> {
         self.tell("a steady hour");
-        let (floor, rows) = self.authentik.list().await?;
-        let pages = rows.len().div_ceil(100);
+        let lists = self.authentik.list(self.kinds).await?;
+        let floor = lists.took;
+        let pages = lists.all_pages();
         self.resync_every(SHORTEST_INTERVAL, operator).await?;
         let rest = self.ahead_at_rest(pages).await;
         self.resyncs(1, pages, rest).await;
@@ -43,19 +44,44 @@ impl Scenario<'_> {
         let after = self.mark(operator)?;
         let pages = pages as f64;
         let asked = difference(&before.answered, &after.answered);
-        let lists = asked
-            .get(&("GET".to_owned(), VALIDATE.to_owned()))
-            .copied()
-            .unwrap_or_default();
         let resyncs = RESYNCS_AN_HOUR as f64;
+        let reads = |path: &str| {
+            let of_path = asked.get(&("GET".to_owned(), path.to_owned()));
+            of_path.copied().unwrap_or_default() as f64
+        };
+        let all = self.kinds.list().iter().map(|kind| reads(kind.path));
+        let all: f64 = all.sum();
+        self.add(
+            Figure::new("steady: lists a resync", all / resyncs, Unit::Requests)
+                .floor(pages)
+                .target(pages),
+        );
+        for (kind, pages) in lists.pages() {
+            let pages = pages as f64;
+            self.add(
+                Figure::new(
+                    format!("steady: lists a resync of {}", kind.kind),
+                    reads(kind.path) / resyncs,
+                    Unit::Requests,
+                )
+                .floor(pages)
+                .target(pages),
+            );
+        }
+        let other = asked
+            .iter()
+            .filter(|((method, path), _)| method == "GET" && path != PROBE)
+            .map(|(_, count)| *count as f64)
+            .sum::<f64>()
+            - all;
         self.add(
             Figure::new(
-                "steady: lists a resync",
-                lists as f64 / resyncs,
+                "steady hour: reads of kinds that are not in use",
+                other,
                 Unit::Requests,
             )
-            .floor(pages)
-            .target(pages),
+            .floor(0.0)
+            .target(0.0),
         );
         let methods = by_method(&asked);
         let reads = methods.get("GET").copied().unwrap_or_default();
@@ -130,7 +156,13 @@ impl Scenario<'_> {
     }
 
     fn ahead(&self, pages: usize) -> i64 {
-        (self.answered(PROBE) * pages as u64) as i64 - self.answered(VALIDATE) as i64
+        (self.answered(PROBE) * pages as u64) as i64 - self.listed() as i64
+    }
+
+    /// How many pages of the kinds in use were read.
+    fn listed(&self) -> u64 {
+        let kinds = self.kinds.list().iter();
+        kinds.map(|kind| self.answered(kind.path)).sum()
     }
 
     /// How often this was read.
