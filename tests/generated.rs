@@ -76,7 +76,7 @@ fn former_names_of_permissions_are_printed_where_they_are_asked_for() {
     let then: Vec<_> = then.collect();
     assert_eq!(then.len(), 4, "{then:?}");
     let is_of_webauthn = |name: &&String| name.ends_with("_authenticatewebauthnstage");
-    assert!(then.iter().all(|name| is_of_webauthn(name)), "{then:?}");
+    assert!(then.iter().all(is_of_webauthn), "{then:?}");
 }
 
 fn page(path: &str) -> String {

@@ -7,6 +7,7 @@ mod mending;
 mod observing;
 mod outcomes;
 mod owning;
+mod readable;
 mod recording;
 mod stages;
 mod support;

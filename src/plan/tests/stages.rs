@@ -5,8 +5,8 @@ use proptest::{collection::vec, option, prelude::*, sample::select, test_runner:
 use serde_json::{Map, Value, json};
 
 use crate::kinds::{
-    AuthenticatorSMSStage, AuthenticatorValidateStage, Compare, FieldRow, Fields, ForEachKind,
-    Kind, Names, Reference, Wanted, for_each_kind,
+    AuthenticatorValidateStage, Compare, FieldRow, Fields, ForEachKind, Kind, Names, Reference,
+    Wanted, for_each_kind,
 };
 use crate::plan::{compare::equal, *};
 use uuid::Uuid;
@@ -357,51 +357,5 @@ fn a_stage_has_become_what_is_left_once_its_references_are_gone_and_nothing_else
         let live = read::<AuthenticatorValidateStage>(row);
         let has_become = has_become::<AuthenticatorValidateStage>(&created, &live);
         assert_eq!(has_become, becomes, "{changed}");
-    }
-}
-
-/// An SMS stage whose `auth` authentik shows, and what a resource wants of it.
-fn sms(shown: Option<&str>, wanted: &str, resource_version: &str) -> (Live, Desired) {
-    let mut row = json!({"pk": Uuid::nil(), "name": "sms"});
-    if let Some(shown) = shown {
-        row["auth"] = json!(shown);
-    }
-    let desired = Desired {
-        name: "sms".to_owned(),
-        fields: Fields::from([("auth", crate::kinds::seal(wanted))]),
-        secrets: [("auth", Some(super::support::secret(resource_version)))].into(),
-        ..Desired::default()
-    };
-    (read::<AuthenticatorSMSStage>(row), desired)
-}
-
-#[test]
-fn a_readable_secret_that_differs_is_drift_unless_its_secret_is_new() {
-    let field = AuthenticatorSMSStage::field("auth").expect("a field");
-    let sent = [sent_secret(field, Some(&super::support::secret("1")))];
-    let hidden = None;
-    for (shown, wanted, version, drift, secrets) in [
-        (Some("a"), "a", "1", false, false),
-        (Some("a"), "a", "2", false, false),
-        (Some("b"), "a", "1", true, false),
-        (Some("b"), "a", "2", false, true),
-        (Some(""), "a", "1", true, false),
-        // A server that shows it no more.
-        (hidden, "a", "1", false, false),
-        (hidden, "a", "2", false, true),
-    ] {
-        let (live, desired) = sms(shown, wanted, version);
-        let diff = diff::<AuthenticatorSMSStage>(&desired, &live, &sent);
-        let found = (!diff.changes.is_empty(), !diff.secrets.is_empty());
-        assert_eq!(found, (drift, secrets), "{shown:?} {wanted} {version}");
-        assert!(diff.unsupported.is_empty());
-        let differs = shown.is_some_and(|shown| shown != wanted);
-        let mismatches = mismatches::<AuthenticatorSMSStage>(&desired, &live);
-        assert_eq!(!mismatches.is_empty(), differs, "{shown:?}");
-        let held = held_secrets::<AuthenticatorSMSStage>(&desired, &live, &sent);
-        assert_eq!(
-            held.len(),
-            usize::from(version == "2" && shown == Some(wanted))
-        );
     }
 }
