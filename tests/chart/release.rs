@@ -11,7 +11,7 @@ use devkit::kubernetes::{self, Kubernetes, User, helm_command};
 use serde_json::{Value, json};
 
 use crate::rendering::{
-    NAME, NAMESPACE, RELEASE, chart, connection, list, namespace, objects, only, succeed,
+    NAME, NAMESPACE, RELEASE, chart, connection, list, namespace, objects, only, run, said, succeed,
 };
 
 /// A release on a Kubernetes of its own.
@@ -30,6 +30,17 @@ impl Release {
     }
 
     fn helm_from(&self, chart: &Path, args: &[&str], values: &Value) -> String {
+        let output = run(&mut self.command(chart, args), &values.to_string());
+        // Kubernetes may serve a kind only a moment after its CRD is there. The pages say what to do then: the same again.
+        if args[0] == "install" && said(&output).contains("no matches for kind") {
+            let again = ["upgrade", "--install"];
+            return succeed(&mut self.command(chart, &again), &values.to_string());
+        }
+        assert!(output.status.success(), "{args:?}: {}", said(&output));
+        String::from_utf8(output.stdout).expect("the output is text")
+    }
+
+    fn command(&self, chart: &Path, args: &[&str]) -> Command {
         let mut command = helm_command(args);
         command
             .args(["--namespace", NAMESPACE])
@@ -37,7 +48,7 @@ impl Release {
         if ["install", "upgrade"].contains(&args[0]) {
             command.arg(RELEASE).arg(chart).args(["--values", "-"]);
         }
-        succeed(&mut command, &values.to_string())
+        command
     }
 
     /// What `kubectl get` tells of these, in the release's namespace or in none.
