@@ -112,6 +112,31 @@ impl Release {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_installation_that_ends_in_the_middle_is_done_again() {
+    let release = Release::new().await;
+    // The chart takes it, and Kubernetes refuses the connection, which is made last.
+    let mut values = json!({"connection": connection()});
+    values["connection"]["caBundle"] = json!("no certificate");
+    let install = ["install", "--create-namespace"];
+    let output = run(
+        &mut release.command(&chart(), &install),
+        &values.to_string(),
+    );
+    assert!(
+        said(&output).contains("failed post-install"),
+        "{}",
+        said(&output)
+    );
+
+    let values = json!({"connection": connection()});
+    release.helm(&["upgrade", "--install"], &values);
+    assert_eq!(
+        release.connection_url(),
+        "https://authentik.example.com/sso"
+    );
+}
+
 #[tokio::test]
 async fn a_release_is_installed_upgraded_removed_and_installed_again() {
     let release = Release::new().await;
