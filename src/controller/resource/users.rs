@@ -235,15 +235,18 @@ struct AnyUser {
     key: Uuid,
     label: Remote,
     mentions: BTreeMap<String, BTreeSet<Uuid>>,
+    /// Fields that are too large to be looked at: they may mention anything.
+    unread: BTreeSet<String>,
 }
 
 impl AnyUser {
     fn mentions(&self, users: &Users, uuid: Uuid) -> bool {
-        let mut fields = users
-            .fields
-            .iter()
-            .filter_map(|field| self.mentions.get(*field));
-        self.key != uuid && fields.any(|mentioned| mentioned.contains(&uuid))
+        let mut fields = users.fields.iter();
+        let mentions = |field: &str| {
+            let mentioned = self.mentions.get(field);
+            self.unread.contains(field) || mentioned.is_some_and(|uuids| uuids.contains(&uuid))
+        };
+        self.key != uuid && fields.any(|field| mentions(field))
     }
 }
 
@@ -278,6 +281,7 @@ impl<'de> Deserialize<'de> for AnyUser {
                     key: Uuid::nil(),
                     label: Remote::default(),
                     mentions: BTreeMap::new(),
+                    unread: BTreeSet::new(),
                 };
                 while let Some((field, raw)) = map.next_entry::<String, Box<RawValue>>()? {
                     user.takes(field, &raw);
@@ -289,24 +293,22 @@ impl<'de> Deserialize<'de> for AnyUser {
     }
 }
 
-/// One UUID, or several.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Uuids {
-    One(Uuid),
-    Several(Vec<Uuid>),
+/// The UUID that this is, or those in this list.
+fn uuids(raw: &RawValue) -> Vec<Uuid> {
+    let items: Vec<&RawValue> = serde_json::from_str(raw.get()).unwrap_or_else(|_| vec![raw]);
+    let items = items.into_iter();
+    items
+        .filter_map(|item| serde_json::from_str(item.get()).ok())
+        .collect()
 }
 
 impl AnyUser {
     fn takes(&mut self, field: String, raw: &RawValue) {
         if raw.get().len() > MAX_FIELD {
+            self.unread.insert(field);
             return;
         }
-        let uuids = match serde_json::from_str(raw.get()) {
-            Ok(Uuids::One(uuid)) => vec![uuid],
-            Ok(Uuids::Several(uuids)) => uuids,
-            Err(_) => Vec::new(),
-        };
+        let uuids = uuids(raw);
         match field.as_str() {
             "pk" | "brand_uuid" => {
                 let number = || raw.get().parse().map(Uuid::from_u128).ok();
@@ -317,6 +319,39 @@ impl AnyUser {
             _ => {
                 self.mentions.insert(field, uuids.into_iter().collect());
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_can_not_be_looked_at_may_mention_anything() {
+        let used = Uuid::from_u128(7);
+        let users = Users {
+            collection: Collection::BRANDS,
+            fields: &["flow_recovery", "stages"],
+            filter: None,
+            noun: "brand",
+        };
+        let large = "x".repeat(MAX_FIELD);
+        for (mentions, field, value) in [
+            (true, "flow_recovery", json!(used)),
+            (true, "stages", json!([1, "no", used])),
+            (true, "stages", json!(large)),
+            (false, "flow_recovery", json!(Uuid::nil())),
+            (false, "stages", json!({"of": used})),
+            (false, "css", json!(large)),
+            (false, "other", json!(used)),
+            (false, "brand_uuid", json!(used)),
+        ] {
+            let row = json!({"brand_uuid": Uuid::from_u128(1), "domain": "a", field: value});
+            let row: AnyUser = serde_json::from_value(row).expect("any row");
+            assert_eq!(row.mentions(&users, used), mentions, "{field}");
         }
     }
 }
