@@ -45,10 +45,12 @@ impl From<Uuid> for ObjectId<'_> {
 }
 
 impl ObjectId<'_> {
-    fn end_of_path(&self, collection: Collection) -> String {
+    /// What the object's path ends with. An object whose label no path may end with is not there to be asked for.
+    fn end_of_path(&self, collection: Collection) -> Result<String, Error> {
         match collection.address() {
-            Address::Key => collection.key_text(self.key),
-            Address::Label { .. } => self.label.to_owned(),
+            Address::Key => Ok(collection.key_text(self.key)),
+            Address::Label { .. } if is_end_of_path(self.label) => Ok(self.label.to_owned()),
+            Address::Label { .. } => Err(Error::NotFound),
         }
     }
 }
@@ -170,10 +172,7 @@ impl Client {
         id: impl Into<ObjectId<'a>>,
         body: &Body,
     ) -> Result<T, Error> {
-        let id = id.into().end_of_path(collection);
-        if !is_end_of_path(&id) {
-            return Err(Error::NotFound);
-        }
+        let id = id.into().end_of_path(collection)?;
         let request = Request {
             body: Some(body),
             ..self.object(Method::PATCH, collection, &[&id])
@@ -191,10 +190,9 @@ impl Client {
         collection: Collection,
         id: impl Into<ObjectId<'a>>,
     ) -> Result<bool, Error> {
-        let id = id.into().end_of_path(collection);
-        if !is_end_of_path(&id) {
+        let Ok(id) = id.into().end_of_path(collection) else {
             return Ok(false);
-        }
+        };
         let request = self.object(Method::DELETE, collection, &[&id]);
         match self.0.call(&request, is_deleted).await {
             Ok(()) => Ok(true),
@@ -216,10 +214,7 @@ impl Client {
         collection: Collection,
         id: impl Into<ObjectId<'a>>,
     ) -> Result<Vec<UsedBy>, Error> {
-        let id = id.into().end_of_path(collection);
-        if !is_end_of_path(&id) {
-            return Err(Error::NotFound);
-        }
+        let id = id.into().end_of_path(collection)?;
         let request = Request {
             most: MAX_PAGE,
             ..self.object(Method::GET, collection, &[&id, "used_by"])

@@ -34,11 +34,11 @@ impl Context {
     /// about to be deleted too and wait for it.
     pub fn forget(&self, id: &ResourceId) {
         let standing = self.shared.memory.standing(id);
-        let used = self.shared.memory.used_by(id);
+        let targets = self.shared.memory.targets(id);
         let concerned = self.shared.memory.forget(id);
         drop(self.registry.called(id));
         self.shared.due(&concerned.rivals);
-        self.shared.due(&used);
+        self.shared.due(&targets);
         self.shared.changed(&Dependency::Resource(id.clone()));
         if let Some(standing) = standing.filter(|_| concerned.need_changed) {
             let reference = standing.connection.as_ref();

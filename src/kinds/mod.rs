@@ -36,7 +36,8 @@ pub use self::{
     kind::{FieldRow, Kind, ResourceId},
     reference::{Names, Reference, Refers},
     registry::{
-        ForEachKind, KindName, crd, crds, kind_named, kind_names, stage_to_tell_apart, users_of,
+        ForEachKind, KindName, STAGES_TO_TELL_APART, crd, crds, kind_named, kind_names,
+        stage_to_tell_apart, users_of,
     },
     seal::{seal, seal_value},
     usage::{Bound, Devices, Usage, Users},

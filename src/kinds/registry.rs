@@ -1,5 +1,7 @@
 //! What is made of the list of all kinds.
 
+use std::sync::LazyLock;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceColumnDefinition, CustomResourceDefinition,
 };
@@ -46,9 +48,7 @@ pub struct KindName {
     pub noun: &'static str,
 }
 
-/// The names of all kinds.
-#[must_use]
-pub fn kind_names() -> Vec<KindName> {
+static NAMES: LazyLock<Vec<KindName>> = LazyLock::new(|| {
     struct Names(Vec<KindName>);
     impl ForEachKind for Names {
         fn kind<K: Kind>(&mut self) {
@@ -63,12 +63,18 @@ pub fn kind_names() -> Vec<KindName> {
     let mut names = Names(Vec::new());
     super::for_each_kind(&mut names);
     names.0
+});
+
+/// The names of all kinds.
+#[must_use]
+pub fn kind_names() -> &'static [KindName] {
+    &NAMES
 }
 
 /// The kind of this name, if it is one of ours.
 #[must_use]
 pub fn kind_named(name: &str) -> Option<KindName> {
-    kind_names().into_iter().find(|known| known.kind == name)
+    NAMES.iter().copied().find(|known| known.kind == name)
 }
 
 /// What may use objects of this kind and is not among the entries of `used_by/`, or only for some tokens. Of our own kinds
@@ -101,10 +107,13 @@ pub fn users_of<K: Kind>() -> Vec<Users> {
     of.users
 }
 
-/// A stage that nobody meets, to find out whether two URLs lead to one server: where it is made, and of what.
+/// Where stages are made that nobody meets, to find out whether two URLs lead to one server.
+pub const STAGES_TO_TELL_APART: Collection = validate::COLLECTION;
+
+/// What such a stage of this name is made of.
 #[must_use]
-pub fn stage_to_tell_apart(name: &str) -> (Collection, Map<String, Value>) {
-    (validate::COLLECTION, validate::denying(name))
+pub fn stage_to_tell_apart(name: &str) -> Map<String, Value> {
+    validate::denying(name)
 }
 
 /// The CRDs of all kinds, connections first.

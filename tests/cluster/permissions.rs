@@ -39,7 +39,7 @@ fn needed(exchange: &Exchange) -> Option<String> {
             .path
             .starts_with(&format!("/api/v3/{}/", collection.path()))
     };
-    let collections = kinds::kind_names().into_iter().map(|kind| kind.collection);
+    let collections = kinds::kind_names().iter().map(|kind| kind.collection);
     let collections = collections.chain([
         Collection::ALL_STAGES,
         Collection::FLOWS,

@@ -70,6 +70,17 @@ fn spec<'a>(test: &Test, known: &Known, cases: impl Iterator<Item = &'a Case>) -
     with(known.base(test), object(sources))
 }
 
+/// An object that others have made with secrets of theirs, and a resource for it that wants ours, with these settings.
+async fn beside_theirs(test: &Test, known: &Known, settings: Value) {
+    let kind = known.table.kind;
+    hold(test, known, "theirs").await;
+    let theirs = with(known.base_body(test), body(test, known, "theirs"));
+    test.authentik.create(collection(kind), theirs).await;
+    hold(test, known, "ours").await;
+    let spec = with(spec(test, known, readable(known)), settings);
+    test.apply(kind, &known.table.resource(), spec).await;
+}
+
 /// Saves the Secret with the data that it has.
 async fn save_again(test: &Test, note: &str) -> Secret {
     let secrets: Api<Secret> = Api::namespaced(test.kube.clone(), &test.namespace);
@@ -143,13 +154,7 @@ async fn an_object_with_another_secret_is_not_taken_over_and_one_with_the_same_i
         test.connect().await;
         for known in kinds(test).await {
             let (kind, name) = (known.table.kind, known.table.resource());
-            hold(test, &known, "theirs").await;
-            let theirs = with(known.base_body(test), body(test, &known, "theirs"));
-            test.authentik.create(collection(kind), theirs).await;
-            hold(test, &known, "ours").await;
-            let spec = spec(test, &known, readable(&known));
-            let spec = with(spec, json!({"adoptionPolicy": "IfMatch"}));
-            test.apply(kind, &name, spec).await;
+            beside_theirs(test, &known, json!({"adoptionPolicy": "IfMatch"})).await;
             let refused = test.reason(kind, &name, "AdoptionRefused").await;
             let names: Vec<_> = readable(&known).map(Case::spec).collect();
             let differs = format!("it differs in {};", names.join(", "));
@@ -171,13 +176,7 @@ async fn an_observer_sees_that_a_secret_differs_and_shows_neither_value() {
         test.connect().await;
         for known in kinds(test).await {
             let (kind, name) = (known.table.kind, known.table.resource());
-            hold(test, &known, "theirs").await;
-            let theirs = with(known.base_body(test), body(test, &known, "theirs"));
-            test.authentik.create(collection(kind), theirs).await;
-            hold(test, &known, "ours").await;
-            let spec = spec(test, &known, readable(&known));
-            let spec = with(spec, json!({"managementPolicy": "Observe"}));
-            test.apply(kind, &name, spec).await;
+            beside_theirs(test, &known, json!({"managementPolicy": "Observe"})).await;
             let drifted = test.reason(kind, &name, "Drifted").await;
             let redacted = readable(&known).map(
                 |case| json!({"field": case.spec(), "wanted": "<secret>", "found": "<secret>"}),

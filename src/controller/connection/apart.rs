@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::{rows::AnyRow, server::Server};
 use crate::{
     authentik::{Body, Collection, Error, Keyed},
-    kinds::{NAME, stage_to_tell_apart},
+    kinds::{NAME, STAGES_TO_TELL_APART, stage_to_tell_apart},
     plan::claims::SameServer,
 };
 
@@ -95,9 +95,11 @@ async fn sweep(server: &Server) -> Result<(), Doubt> {
         let stage = row.of(Collection::ALL_STAGES)?;
         stage.label.raw().starts_with(PREFIX).then_some(stage.key)
     };
-    let (collection, _) = stage_to_tell_apart(PREFIX);
     let filter = [("search", PREFIX)];
-    let left = server.client.list(collection, &filter, keep).await?;
+    let left = server
+        .client
+        .list(STAGES_TO_TELL_APART, &filter, keep)
+        .await?;
     for stage in left.rows {
         delete(server, stage).await;
     }
@@ -123,8 +125,11 @@ async fn is_same(one: &Server, other: &Server) -> Result<bool, Doubt> {
 
 /// Returns whether the two are one server, given that both took the name.
 async fn still_there(one: &Server, first: Uuid) -> Result<bool, Doubt> {
-    let (collection, _) = stage_to_tell_apart(PREFIX);
-    match one.client.get::<AnyRow>(collection, first).await? {
+    match one
+        .client
+        .get::<AnyRow>(STAGES_TO_TELL_APART, first)
+        .await?
+    {
         Some(_) => Ok(false),
         None => Err(Doubt::Because(
             "a stage that was made to find it out was deleted meanwhile".to_owned(),
@@ -134,18 +139,16 @@ async fn still_there(one: &Server, first: Uuid) -> Result<bool, Doubt> {
 
 /// A stage in no flow, which nobody meets.
 async fn create(server: &Server, name: &str) -> Result<Uuid, Error> {
-    let (collection, fields) = stage_to_tell_apart(name);
     let body = Body {
-        fields,
+        fields: stage_to_tell_apart(name),
         secrets: Vec::new(),
     };
-    let stage: AnyRow = server.client.create(collection, &body).await?;
+    let stage: AnyRow = server.client.create(STAGES_TO_TELL_APART, &body).await?;
     Ok(stage.key())
 }
 
 async fn delete(server: &Server, stage: Uuid) {
-    let (collection, _) = stage_to_tell_apart(PREFIX);
-    if let Err(error) = server.client.delete(collection, stage).await {
+    if let Err(error) = server.client.delete(STAGES_TO_TELL_APART, stage).await {
         tracing::warn!(server = server.url, %stage, %error, "a stage that was made to tell servers apart is left; delete it by hand");
     }
 }

@@ -18,7 +18,7 @@ use super::{
 use crate::{
     authentik::{Client, Collection, DeniedKind, Error, Keyed, Remote, Weigh},
     controller::memory::Memory,
-    kinds::{Flow, Kind},
+    kinds::Kind,
     plan::{Live, Row, bindings::Binding},
 };
 
@@ -172,11 +172,15 @@ impl Inventory {
             .is_some_and(|(list, _)| list.read_at().is_some() && list.get(uuid).is_none())
     }
 
-    /// The slug of a flow that a resource stands for, as far as it is known.
-    pub fn slug_of_resource(&self, flow: Uuid) -> Option<Remote> {
+    /// What people call an object that specs refer to or that a resource stands for, as far as it is known.
+    pub fn label_of(&self, collection: Collection, uuid: Uuid) -> Option<Remote> {
+        if let Some(known) = self.referred(collection).get(uuid) {
+            return Some(known.label.clone());
+        }
         let kinds = self.kinds.lock();
-        let (list, _) = kinds.get(Flow::KIND)?;
-        list.get(flow).map(|live| live.name.clone())
+        let mut lists = kinds.values();
+        let (list, _) = lists.find(|(_, source)| source.collection == collection)?;
+        list.get(uuid).map(|live| live.name.clone())
     }
 
     /// How long ago the oldest of the lists in use was read; nothing where none is.

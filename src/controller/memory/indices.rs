@@ -116,7 +116,7 @@ impl Indices {
     }
 
     /// The resources that this one refers to, also where it names them as authentik does.
-    pub fn used_by(&self, uid: &Uid) -> BTreeSet<ResourceId> {
+    pub fn targets(&self, uid: &Uid) -> BTreeSet<ResourceId> {
         let mut used = BTreeSet::from_iter(self.references(uid));
         for dependency in self.dependencies.get(uid).into_iter().flatten() {
             let Dependency::Object(_, label) = &**dependency else {

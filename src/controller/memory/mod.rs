@@ -246,10 +246,10 @@ impl Memory {
     }
 
     /// The resources that this one refers to, by their own names or by those of their objects in authentik.
-    pub fn used_by(&self, id: &ResourceId) -> Vec<ResourceId> {
+    pub fn targets(&self, id: &ResourceId) -> Vec<ResourceId> {
         let inner = self.lock();
         let uid = inner.ids.get(id);
-        let used = uid.map(|uid| inner.indices.used_by(uid));
+        let used = uid.map(|uid| inner.indices.targets(uid));
         used.into_iter().flatten().collect()
     }
 

@@ -368,13 +368,10 @@ pub(super) fn slugs(server: &Server, sight: &Sight, desired: &Desired) -> BTreeM
     let of_stage = of_stage.map(|flow| (flow.pk, server.show(&flow.slug).into_string()));
     let places = desired.bindings.iter().flat_map(|desired| &desired.places);
     let bound = sight.bindings.iter().map(|binding| binding.target);
-    let flows = server.inventory.referred(Collection::FLOWS);
     let of_list = bound
         .chain(places.map(|place| place.target))
         .filter_map(|flow| {
-            // A flow that only resources name is in no list of what specs name otherwise.
-            let known = flows.get(flow).map(|known| known.label.clone());
-            let slug = known.or_else(|| server.inventory.slug_of_resource(flow))?;
+            let slug = server.inventory.label_of(Collection::FLOWS, flow)?;
             Some((flow, server.show(&slug).into_string()))
         });
     of_stage.chain(of_list).collect()

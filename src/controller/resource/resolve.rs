@@ -232,7 +232,7 @@ impl<K: Kind> Resolver<'_, K> {
 }
 
 fn no_such_kind(field: &Field, to: Collection, kind: &str) -> Stop {
-    let kinds = kind_names().into_iter().filter(|kind| kind.names == to);
+    let kinds = kind_names().iter().filter(|kind| kind.names == to);
     let kinds: Vec<_> = kinds.map(|kind| kind.kind).collect();
     invalid(format!(
         "{}: {kind:?} is no kind that can stand here; write {}",

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::kinds::for_each_kind;
+use crate::kinds::{field::Field, for_each_kind};
 
 struct EachOnce {
     kinds: BTreeSet<&'static str>,
@@ -29,8 +29,6 @@ impl ForEachKind for EachOnce {
         assert!(properties.contains(K::LABEL.spec), "{}", K::KIND);
     }
 }
-
-use crate::kinds::field::Field;
 
 fn spec_properties<K: Kind>() -> BTreeSet<String> {
     let crd = serde_json::to_value(crd::<K>()).unwrap();

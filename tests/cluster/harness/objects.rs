@@ -40,7 +40,7 @@ pub fn message(object: &DynamicObject) -> String {
 /// Where authentik keeps what resources of this kind stand for.
 pub fn collection(kind: &str) -> &'static str {
     static PATHS: LazyLock<BTreeMap<&str, String>> = LazyLock::new(|| {
-        let kinds = kinds::kind_names().into_iter();
+        let kinds = kinds::kind_names().iter();
         let path = |collection: Collection| format!("{}/", collection.path());
         kinds
             .map(|kind| (kind.kind, path(kind.collection)))
@@ -51,7 +51,7 @@ pub fn collection(kind: &str) -> &'static str {
 
 /// All our kinds.
 pub fn kinds() -> Vec<&'static str> {
-    let names = kinds::kind_names().into_iter();
+    let names = kinds::kind_names().iter();
     names.map(|kind| kind.kind).collect()
 }
 
