@@ -1,9 +1,10 @@
 //! `crds`: the CRDs, made from the types.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io::Write, path::PathBuf};
 
 use clap::Args;
 
+use super::output::{Failed, Out};
 use crate::kinds::crds;
 
 /// Arguments of `crds`.
@@ -22,7 +23,7 @@ impl Crds {
     ///
     /// # Errors
     /// For a kind that is none of ours, or a folder that can't be written.
-    pub fn run(self) -> Result<(), String> {
+    pub fn run(self, out: &mut Out) -> Result<(), Failed> {
         let all = crds();
         let names: Vec<_> = all.iter().map(|crd| crd.spec.names.kind.clone()).collect();
         let chosen: Vec<_> = all
@@ -37,7 +38,8 @@ impl Crds {
             return Err(format!(
                 "--kind: there is no such kind; choose one of {}",
                 names.join(", ")
-            ));
+            )
+            .into());
         }
         for crd in chosen {
             let text = yaml(&crd)?;
@@ -47,7 +49,7 @@ impl Crds {
                     fs::write(&path, text)
                         .map_err(|error| format!("{} can't be written: {error}", path.display()))?;
                 }
-                None => print!("---\n{text}"),
+                None => write!(out, "---\n{text}")?,
             }
         }
         Ok(())

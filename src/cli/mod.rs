@@ -1,13 +1,17 @@
 //! The command line: one file a subcommand.
 
 mod crds;
+mod output;
 mod permissions;
 mod rbac;
 mod run;
+mod target;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use self::output::{Ended, Out};
 
 /// Kubernetes operator for authentik's authenticator stages and flows.
 #[derive(Debug, Parser)]
@@ -29,19 +33,28 @@ enum Command {
     Permissions(permissions::Permissions),
 }
 
-/// Parses the arguments and does what they say. Returns the process's exit code.
+/// Parses the arguments and does what they say. Returns the process's exit code: 1 for every error, those of the arguments too, so
+/// that 2 can mean something else.
 pub async fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Run(run) => run.run().await,
-        Command::Crds(crds) => crds.run(),
-        Command::Rbac(rbac) => rbac.run(),
-        Command::Permissions(permissions) => permissions.run(),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
         Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
+            // Help and version are no errors. Where nobody reads this, there is nobody to tell.
+            let _ = error.print();
+            return ExitCode::from(u8::from(error.use_stderr()));
         }
+    };
+    output::exit_code(cli.command.run(&mut output::stdout()).await)
+}
+
+impl Command {
+    async fn run(self, out: &mut Out) -> Ended {
+        match self {
+            Self::Run(run) => run.run().await?,
+            Self::Crds(crds) => crds.run(out)?,
+            Self::Rbac(rbac) => rbac.run(out)?,
+            Self::Permissions(permissions) => permissions.run(out)?,
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }

@@ -1,7 +1,10 @@
 //! `permissions`: what the user of an API token needs to be allowed in authentik.
 
+use std::io::Write;
+
 use clap::Args;
 
+use super::output::{Failed, Out};
 use crate::ops::permissions;
 
 /// Arguments of `permissions`.
@@ -19,19 +22,19 @@ impl Permissions {
     /// Prints the permissions, one a line.
     ///
     /// # Errors
-    /// Never; every subcommand can say so.
-    pub fn run(self) -> Result<(), String> {
+    /// Where the output can't be written.
+    pub fn run(self, out: &mut Out) -> Result<(), Failed> {
         if self.explain {
-            println!("| permission | what for |\n|---|---|");
+            writeln!(out, "| permission | what for |\n|---|---|")?;
         }
         for permission in permissions::all() {
             if self.explain {
-                println!("| `{}` | {} |", permission.name, permission.purpose);
+                writeln!(out, "| `{}` | {} |", permission.name, permission.purpose)?;
             } else {
-                println!("{}", permission.name);
+                writeln!(out, "{}", permission.name)?;
             }
             if let Some(former) = permission.formerly.filter(|_| self.former_names) {
-                println!("{former}");
+                writeln!(out, "{former}")?;
             }
         }
         Ok(())

@@ -1,12 +1,15 @@
 //! `rbac`: what the operator needs to be allowed in Kubernetes.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io::Write, path::PathBuf};
 
 use clap::{ArgAction, Args};
 use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::core::ObjectMeta;
 
-use super::crds::yaml;
+use super::{
+    crds::yaml,
+    output::{Failed, Out},
+};
 use crate::{api::MANAGER, ops::rbac};
 
 /// Arguments of `rbac`.
@@ -31,7 +34,7 @@ impl Rbac {
     ///
     /// # Errors
     /// For a folder that can't be written.
-    pub fn run(self) -> Result<(), String> {
+    pub fn run(self, out: &mut Out) -> Result<(), Failed> {
         let Some(folder) = self.output_dir else {
             let role = ClusterRole {
                 metadata: ObjectMeta {
@@ -44,7 +47,7 @@ impl Rbac {
                 )),
                 ..ClusterRole::default()
             };
-            print!("{}", yaml(&role)?);
+            write!(out, "{}", yaml(&role)?)?;
             return Ok(());
         };
         for (part, rules) in rbac::parts() {

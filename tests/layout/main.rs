@@ -16,7 +16,10 @@ use source::{Source, sources};
 /// The rooms of `src/`, and which others each of them uses.
 const ROOMS: [(&str, &[&str]); 8] = [
     ("main", &["cli"]),
-    ("cli", &["controller", "ops", "kinds", "api"]),
+    (
+        "cli",
+        &["controller", "ops", "plan", "kinds", "api", "authentik"],
+    ),
     ("controller", &["ops", "plan", "kinds", "api", "authentik"]),
     ("ops", &["kinds", "api", "authentik"]),
     ("plan", &["kinds", "api", "authentik"]),
