@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     connection::{Apart, Registry},
     keys::Dependency,
+    rehearsal::Manner,
     shared::Shared,
 };
 use crate::kinds::ResourceId;
@@ -17,15 +18,18 @@ pub struct Context {
     pub registry: Registry,
     /// Which URLs lead to one server.
     pub apart: Apart,
+    /// How the controller works.
+    pub manner: Manner,
 }
 
 impl Context {
     /// No connection and no resource yet.
     #[must_use]
-    pub fn new(shared: Arc<Shared>) -> Self {
+    pub fn new(shared: Arc<Shared>, manner: Manner) -> Self {
         Self {
             registry: Registry::new(shared.clone()),
             apart: Apart::default(),
+            manner,
             shared,
         }
     }

@@ -8,6 +8,7 @@
 //! namespaces  the namespaces' labels
 //! queue       what is due
 //! memory      what is known of each resource
+//! rehearsal   what would be written
 //! shared      all of that
 //! connection  one task a connection
 //! context     the connections beside it
@@ -26,6 +27,7 @@ mod kubernetes;
 mod memory;
 mod namespaces;
 mod queue;
+mod rehearsal;
 mod resource;
 mod secrets;
 mod shared;
@@ -36,6 +38,7 @@ use std::{future::Future, sync::Arc};
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use kube::Client;
 
+pub use self::rehearsal::{FieldChange, Manner, Planned, Rehearsal};
 use self::{context::Context, hooks::Tasks, secrets::Watched, shared::Shared, watch::Stop};
 use crate::{
     kinds::{ForEachKind, Kind, for_each_kind},
@@ -64,9 +67,15 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// A controller that does nothing yet.
+    /// An operator's controller, which does nothing yet.
     #[must_use]
     pub fn new(client: Client, options: Options) -> Self {
+        Self::in_manner(client, options, Manner::default())
+    }
+
+    /// A controller that works in this manner, and does nothing yet.
+    #[must_use]
+    pub fn in_manner(client: Client, options: Options, manner: Manner) -> Self {
         let scopes: Vec<_> = match options.namespaces.as_slice() {
             [] => vec![None],
             namespaces => namespaces.iter().cloned().map(Some).collect(),
@@ -86,7 +95,7 @@ impl Controller {
         let allowed = options.allowed_servers;
         let shared = Shared::new(client, watched, watches, leadership, allowed, namespaces);
         Self {
-            ctx: Arc::new(Context::new(Arc::new(shared))),
+            ctx: Arc::new(Context::new(Arc::new(shared), manner)),
             scopes,
             watch_secrets: options.watch_secrets,
         }
@@ -96,6 +105,12 @@ impl Controller {
     #[must_use]
     pub fn is_synced(&self) -> bool {
         self.ctx.shared.is_synced()
+    }
+
+    /// Waits until every resource has been looked at and none is about to be looked at again, but for those that try again
+    /// later.
+    pub async fn settled(&self) {
+        self.ctx.shared.settled().await;
     }
 
     /// All metrics as OpenMetrics text.
@@ -146,6 +161,7 @@ async fn start_work(ctx: Arc<Context>, stop: Stop) {
         () = stop => return,
     }
     ctx.shared.wake(&ctx.shared.memory.all());
+    ctx.shared.has_begun();
 }
 
 struct Kinds(usize);

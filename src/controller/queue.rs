@@ -40,8 +40,10 @@ impl Queue {
             .get(&(id.kind, Some(id.namespace.clone())))
             .or_else(|| senders.get(&(id.kind, None)));
         if let Some(sender) = sender {
+            let key = (id.namespace.clone(), id.name.clone());
+            self.waits((id.kind, key.clone()));
             // A closed queue means that the operator is ending.
-            let _ = sender.send((id.namespace.clone(), id.name.clone()));
+            let _ = sender.send(key);
         }
     }
 
@@ -53,6 +55,11 @@ impl Queue {
     /// Notes that it is looked at, or gone.
     pub fn left(&self, object: &(&'static str, Key)) {
         self.waiting.lock().remove(object);
+    }
+
+    /// Whether nothing waits to be looked at.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.lock().is_empty()
     }
 
     /// The kinds of what waits, once each object.

@@ -57,6 +57,19 @@ pub struct Shared {
     refused: Mutex<BTreeSet<(&'static str, String)>>,
     unsynced: AtomicUsize,
     synced: watch::Sender<bool>,
+    /// How many reconciles run; nothing before any could.
+    running: watch::Sender<Option<usize>>,
+}
+
+/// A reconcile that runs, until this is dropped.
+pub struct Running<'a>(&'a Shared);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.running.send_modify(|running| {
+            *running = running.map(|running| running.saturating_sub(1));
+        });
+    }
 }
 
 impl Shared {
@@ -87,6 +100,7 @@ impl Shared {
             refused: Mutex::default(),
             unsynced: AtomicUsize::new(watches),
             synced: watch::Sender::new(watches == 0),
+            running: watch::Sender::new(None),
         }
     }
 
@@ -151,6 +165,36 @@ impl Shared {
     pub fn watch_synced(&self) {
         if self.unsynced.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.synced.send_replace(true);
+        }
+    }
+
+    /// A reconcile begins.
+    pub fn begins(&self) -> Running<'_> {
+        self.running
+            .send_modify(|running| *running = Some(running.unwrap_or(0) + 1));
+        Running(self)
+    }
+
+    /// All that was known at the start is due from now on.
+    pub fn has_begun(&self) {
+        self.running.send_if_modified(|running| {
+            let is_new = running.is_none();
+            running.get_or_insert(0);
+            is_new
+        });
+    }
+
+    /// Waits until every resource has been looked at and none is about to be looked at again, but for those that try again
+    /// later.
+    pub async fn settled(&self) {
+        let mut running = self.running.subscribe();
+        loop {
+            // An error would mean that the sender is gone, and it is part of self.
+            let _ = running.wait_for(|running| *running == Some(0)).await;
+            if self.queue.is_empty() && !self.memory.somebody_waits() {
+                return;
+            }
+            let _ = running.changed().await;
         }
     }
 

@@ -276,7 +276,8 @@ async fn guarded<T: Watchable>(
     object: Arc<T>,
 ) -> Result<Action, Infallible> {
     let (namespace, name) = key(&*object);
-    let shared = &ctx.shared;
+    let shared = ctx.shared.clone();
+    let _running = shared.begins();
     shared
         .queue
         .left(&(kind, (namespace.clone(), name.clone())));

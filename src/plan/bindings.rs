@@ -1,14 +1,15 @@
 //! From the places that a stage is to have in flows and those that it has to what has to be written.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Deserializer, de};
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value, json, value::RawValue};
 use uuid::Uuid;
 
 use super::{compare, failure::Failure};
 use crate::{
-    authentik::{Keyed, Weigh},
+    api::DriftedField,
+    authentik::{Keyed, Shown, Weigh},
     kinds::Compare,
 };
 
@@ -228,10 +229,57 @@ fn update(wanted: &DesiredBinding, live: &Binding) -> Option<BindingWrite> {
     Some(BindingWrite::Update(live.pk, body))
 }
 
+/// How a stage's places differ from those that are wanted; nothing where none has to be written.
+#[must_use]
+pub fn places_drift(
+    desired: &DesiredBindings,
+    bindings: &[Arc<Binding>],
+    slugs: &BTreeMap<Uuid, String>,
+    show: &dyn Fn(&str) -> Shown,
+) -> Option<DriftedField> {
+    if desired.writes(bindings).is_empty() {
+        return None;
+    }
+    let found = bindings
+        .iter()
+        .map(|live| place(slugs, live.target, live.order, &live.settings));
+    let wanted = desired
+        .places
+        .iter()
+        .map(|wanted: &DesiredBinding| place(slugs, wanted.target, wanted.order, &wanted.settings));
+    let found = show(&sorted(found));
+    Some(DriftedField {
+        field: "flows".to_owned(),
+        wanted: sorted(wanted),
+        found: found.into_string(),
+    })
+}
+
+fn place(
+    slugs: &BTreeMap<Uuid, String>,
+    flow: Uuid,
+    order: i32,
+    settings: &Map<String, Value>,
+) -> Value {
+    let mut shown: BTreeMap<_, _> = settings
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    let slug = slugs.get(&flow);
+    let slug = slug.map_or_else(|| flow.to_string(), Clone::clone);
+    shown.insert("flow", Value::from(slug));
+    shown.insert("order", Value::from(order));
+    json!(shown)
+}
+
+fn sorted(bindings: impl Iterator<Item = Value>) -> String {
+    let mut texts: Vec<_> = bindings.map(|binding| binding.to_string()).collect();
+    texts.sort_unstable();
+    format!("[{}]", texts.join(","))
+}
+
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     const LOGIN: Uuid = Uuid::from_u128(1);

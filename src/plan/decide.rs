@@ -2,11 +2,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    bindings::{Binding, BindingWrite, DesiredBinding},
+    bindings::{Binding, BindingWrite, places_drift},
     claims::{Claim, Rival, Verdict, verdict},
     conclude::Outcome,
     desired::Desired,
@@ -29,6 +29,17 @@ pub enum Holder {
     Of(crate::kinds::ResourceId),
     /// An object that the token may not see.
     Unseen,
+}
+
+impl Holder {
+    /// The object's UUID, where it is known.
+    #[must_use]
+    pub fn uuid(&self) -> Option<Uuid> {
+        match self {
+            Self::Object(_, uuid) => Some(*uuid),
+            Self::Of(_) | Self::Unseen => None,
+        }
+    }
 }
 
 /// All that the next step depends on.
@@ -262,46 +273,7 @@ fn observe<K: Kind>(seen: &Situation<'_>) -> Step {
 
 fn binding_drift(seen: &Situation<'_>) -> Option<DriftedField> {
     let desired = seen.desired.bindings.as_ref()?;
-    if desired.writes(seen.bindings).is_empty() {
-        return None;
-    }
-    let found = seen
-        .bindings
-        .iter()
-        .map(|live| place(seen, live.target, live.order, &live.settings));
-    let wanted = desired
-        .places
-        .iter()
-        .map(|wanted: &DesiredBinding| place(seen, wanted.target, wanted.order, &wanted.settings));
-    let found = (seen.show)(&sorted(found));
-    Some(DriftedField {
-        field: "flows".to_owned(),
-        wanted: sorted(wanted),
-        found: found.into_string(),
-    })
-}
-
-fn place(
-    seen: &Situation<'_>,
-    flow: Uuid,
-    order: i32,
-    settings: &serde_json::Map<String, Value>,
-) -> Value {
-    let mut shown: BTreeMap<_, _> = settings
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()))
-        .collect();
-    let slug = seen.slugs.get(&flow);
-    let slug = slug.map_or_else(|| flow.to_string(), Clone::clone);
-    shown.insert("flow", Value::from(slug));
-    shown.insert("order", Value::from(order));
-    json!(shown)
-}
-
-fn sorted(bindings: impl Iterator<Item = Value>) -> String {
-    let mut texts: Vec<_> = bindings.map(|binding| binding.to_string()).collect();
-    texts.sort_unstable();
-    format!("[{}]", texts.join(","))
+    places_drift(desired, seen.bindings, seen.slugs, seen.show)
 }
 
 /// Fields that the server does not know are reported, never dropped without a word.

@@ -183,6 +183,15 @@ impl Inventory {
         list.get(uuid).map(|live| live.name.clone())
     }
 
+    /// As [`Self::label_of`], of an object that may be in the list of a kind whose labels are kept apart with others'.
+    pub fn name_of(&self, collection: Collection, uuid: Uuid) -> Option<Remote> {
+        self.label_of(collection, uuid).or_else(|| {
+            let kinds = self.kinds.lock();
+            let mut found = kinds.values().filter_map(|(list, _)| list.get(uuid));
+            found.next().map(|live| live.name.clone())
+        })
+    }
+
     /// How long ago the oldest of the lists in use was read; nothing where none is.
     pub fn age(&self) -> Option<Duration> {
         let kinds = self.kinds.lock();

@@ -371,6 +371,13 @@ impl Memory {
         ids
     }
 
+    /// Whether some resource waits for what its connection was asked for.
+    pub fn somebody_waits(&self) -> bool {
+        let inner = self.lock();
+        let mut entries = inner.entries.values();
+        entries.any(|entry| entry.waits_since.is_some())
+    }
+
     /// Kind and `Ready` reason of every resource, once each.
     pub fn reasons(&self) -> Vec<(&'static str, String)> {
         let inner = self.lock();

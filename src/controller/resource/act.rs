@@ -43,8 +43,15 @@ pub(super) struct Actor<'a, K> {
 }
 
 impl<K: Kind> Actor<'_, K> {
-    /// Does this step.
+    /// Does this step or, where the controller only rehearses, notes what it would write.
     pub async fn act(&mut self, step: Step) -> Steps<()> {
+        match self.ctx.manner.rehearsal.clone() {
+            Some(rehearsal) => self.rehearse(&rehearsal, step).await,
+            None => self.act_for_real(step).await,
+        }
+    }
+
+    pub(super) async fn act_for_real(&mut self, step: Step) -> Steps<()> {
         match step {
             Step::End(_) => Ok(()),
             Step::TellApart(rival) => self.tell_apart(&rival).await,
@@ -67,7 +74,7 @@ impl<K: Kind> Actor<'_, K> {
         }
     }
 
-    fn fact(&mut self, fact: Fact) {
+    pub(super) fn fact(&mut self, fact: Fact) {
         let managed = self.record.managed().map(|stage| stage.uuid);
         self.record.note(fact, Timestamp::now());
         let stage = self.record.managed();
@@ -83,12 +90,12 @@ impl<K: Kind> Actor<'_, K> {
         }
     }
 
-    fn live(&self) -> Steps<Arc<Live>> {
+    pub(super) fn live(&self) -> Steps<Arc<Live>> {
         let gone = || Failure::new(Reason::Stale, format!("the {} is gone", K::NOUN));
         Ok(self.sight.live.clone().ok_or_else(gone)?)
     }
 
-    fn sees(&mut self, live: Option<Arc<Live>>) {
+    pub(super) fn sees(&mut self, live: Option<Arc<Live>>) {
         self.sight.live = live;
         self.sight.is_certain = true;
     }

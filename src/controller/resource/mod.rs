@@ -11,6 +11,7 @@
 //! rivals      who else wants the stage
 //! body        the body of a write, with secrets; and why it was refused
 //! act         one step: one write, and what it has shown
+//! rehearse    one step that writes nothing
 //! bindings    the same for the stage's places in flows
 //! sync        the steps, until nothing is left to do
 //! users       what uses an object
@@ -26,6 +27,7 @@ mod delete;
 mod lookup;
 mod observe;
 mod references;
+mod rehearse;
 mod report;
 mod resolve;
 mod rivals;

@@ -118,7 +118,10 @@ impl<K: Kind> Resolver<'_, K> {
         let namespace = &self.subject.id.namespace;
         let secrets = &self.ctx.shared.secrets;
         let version = match &key {
-            Some(key) => Some(secrets.version(namespace, key).await?),
+            Some(key) => match secrets.version(namespace, key).await {
+                Err(failure) if self.passes_over(&failure) => return self.unknown(field),
+                version => Some(version?),
+            },
             None => None,
         };
         if !field.is_readable() {
@@ -144,6 +147,21 @@ impl<K: Kind> Resolver<'_, K> {
         };
         desired.fields.insert(field.api, value);
         desired.secrets.insert(field.api, Some(version));
+        Ok(())
+    }
+
+    fn passes_over(&self, failure: &Failure) -> bool {
+        let manner = &self.ctx.manner;
+        manner.passes_over_missing_secrets && failure.reason == Reason::SecretNotFound
+    }
+
+    /// Of this secret field nothing is known, so it stays as authentik has it.
+    fn unknown(&self, field: &'static Field) -> Steps<()> {
+        if let Some(rehearsal) = &self.ctx.manner.rehearsal {
+            rehearsal.note(&self.subject.id, |planned| {
+                planned.unknown.insert(field.spec.to_owned());
+            });
+        }
         Ok(())
     }
 

@@ -8,6 +8,7 @@ use super::{
     act::Actor,
     bindings, observe,
     observe::{Sight, slugs},
+    rehearse,
     report::{Ended, report},
     resolve::resolve,
     rivals::{own_claim, rivals},
@@ -20,6 +21,7 @@ use crate::{
     plan::{
         Desired, Fact, Outcome, Record, Show,
         decide::{Situation, Step, decide},
+        diff,
         failure::{Failure, Reason},
         held_secrets,
     },
@@ -61,6 +63,7 @@ async fn sync<K: Kind>(
     loop {
         let step = next(ctx, subject, &server, record, &sight, &desired)?;
         if let Step::End(result) = step {
+            rehearse_refusal::<K>(ctx, subject, &server, &sight, &desired, &result);
             identify(subject, &server, record, &sight, &desired, &result);
             return Ok(result);
         }
@@ -162,6 +165,27 @@ fn identify<K: Kind>(
     let is_seen = stage.is_some() && stage == sight.live.as_ref().map(|live| live.uuid);
     if record.manages_bindings && is_seen {
         record.identify_bindings(bindings::bound(server, sight, desired));
+    }
+}
+
+/// Of an object that is not taken over a person wants to know how it differs.
+fn rehearse_refusal<K: Kind>(
+    ctx: &Context,
+    subject: &Subject<K>,
+    server: &Server,
+    sight: &Sight,
+    desired: &Desired,
+    result: &Result<Outcome, Failure>,
+) {
+    let (Some(rehearsal), Some(live)) = (&ctx.manner.rehearsal, &sight.live) else {
+        return;
+    };
+    let failure = result.as_ref().err();
+    if failure.is_some_and(|failure| failure.reason == Reason::AdoptionRefused) {
+        let diff = diff::<K>(desired, live, &[]);
+        rehearsal.note(&subject.id, |planned| {
+            planned.changes = rehearse::changes(server, &diff);
+        });
     }
 }
 
