@@ -3,6 +3,8 @@
 //! # How it is laid out
 //! From the top to the bottom; each uses those below it only, and `tests/layout/` holds the code to that.
 //! - [`cli`]: the command line, one file a subcommand.
+//! - [`offline`]: the controller without Kubernetes, on manifests.
+//! - [`manifests`]: manifests from files, checked as Kubernetes would check them.
 //! - [`controller`]: the watches, a task for each connection, a memory for each resource, and the reconcile.
 //! - [`ops`]: logs, metrics, traces, health, leader election, rights.
 //! - [`plan`]: every decision, without effects: from what is wanted and what is there to the next step.
@@ -28,5 +30,7 @@ pub mod authentik;
 pub mod cli;
 pub mod controller;
 pub mod kinds;
+pub mod manifests;
+pub mod offline;
 pub mod ops;
 pub mod plan;

@@ -14,7 +14,7 @@ use std::{
 use source::{Source, sources};
 
 /// The rooms of `src/`, and which others each of them uses.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 10] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -24,6 +24,11 @@ const ROOMS: [(&str, &[&str]); 8] = [
     ("ops", &["kinds", "api", "authentik"]),
     ("plan", &["kinds", "api", "authentik"]),
     ("kinds", &["api", "authentik"]),
+    (
+        "offline",
+        &["controller", "ops", "plan", "manifests", "kinds", "api"],
+    ),
+    ("manifests", &["kinds", "api"]),
     ("api", &[]),
     ("authentik", &[]),
 ];
