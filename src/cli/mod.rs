@@ -1,10 +1,14 @@
 //! The command line: one file a subcommand.
 
+mod apply;
 mod crds;
+mod diff;
 mod output;
 mod permissions;
 mod rbac;
+mod report;
 mod run;
+mod sources;
 mod target;
 
 use std::process::ExitCode;
@@ -25,6 +29,11 @@ struct Cli {
 enum Command {
     /// Run the controller.
     Run(run::Run),
+    /// Show what would change if manifests were applied, without a change. Ends with 0 where nothing differs, 2 where something
+    /// does, and 1 where something can't be done.
+    Diff(Box<diff::Diff>),
+    /// Apply manifests once, without Kubernetes. Nothing is ever deleted.
+    Apply(Box<apply::Apply>),
     /// Print the CRDs as YAML.
     Crds(crds::Crds),
     /// Print what the operator needs to be allowed in Kubernetes, as a ClusterRole.
@@ -51,6 +60,8 @@ impl Command {
     async fn run(self, out: &mut Out) -> Ended {
         match self {
             Self::Run(run) => run.run().await?,
+            Self::Diff(diff) => return diff.run(out).await,
+            Self::Apply(apply) => return apply.run(out).await,
             Self::Crds(crds) => crds.run(out)?,
             Self::Rbac(rbac) => rbac.run(out)?,
             Self::Permissions(permissions) => permissions.run(out)?,

@@ -39,6 +39,7 @@ impl Schemas {
             let version = crd.spec.versions.into_iter().next();
             let schema = version.and_then(|version| version.schema?.open_api_v3_schema);
             let open = serde_json::to_value(schema).map_err(|error| error.to_string())?;
+            let open = with_what_every_object_has(open);
             let shape = jsonschema::validator_for(&strict(&open));
             kinds.insert(
                 crd.spec.names.kind,
@@ -99,6 +100,16 @@ impl Schemas {
         problems.dedup();
         problems
     }
+}
+
+/// The schema with the fields that no CRD names, for Kubernetes sees to them.
+fn with_what_every_object_has(mut schema: Value) -> Value {
+    if let Some(Value::Object(fields)) = schema.get_mut("properties") {
+        for field in ["apiVersion", "kind", "metadata"] {
+            fields.insert(field.to_owned(), json!({}));
+        }
+    }
+    schema
 }
 
 /// The schema as JSON Schema has it, with nothing allowed that it does not name.

@@ -10,7 +10,13 @@ use serde_json::{Map, Number, Value};
 use serde_saphyr::Spanned;
 
 /// The deepest that values may stand in one another. What the CRDs allow is far less deep.
-const DEEPEST: usize = 64;
+const DEEPEST: usize = 32;
+
+/// The most documents of one file.
+const MOST_DOCUMENTS: usize = 50_000;
+
+/// The most values of one file.
+const MOST_NODES: usize = 2_000_000;
 
 /// A document.
 #[derive(Clone, Debug)]
@@ -61,7 +67,15 @@ impl Document {
 /// # Errors
 /// Line and reason, where the text is no YAML.
 pub fn documents(text: &str) -> Result<Vec<Document>, (u64, String)> {
-    let options = serde_saphyr::options! { with_snippet: false };
+    let options = serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: DEEPEST,
+            max_documents: MOST_DOCUMENTS,
+            max_nodes: MOST_NODES,
+            max_events: 2 * MOST_NODES,
+        },
+        with_snippet: false,
+    };
     let read = serde_saphyr::from_multiple_with_options::<Spanned<Node>>(text, options);
     let nodes = read.map_err(|error| {
         let line = error.location().map_or(1, |location| location.line());
@@ -69,18 +83,11 @@ pub fn documents(text: &str) -> Result<Vec<Document>, (u64, String)> {
     })?;
     let documents = nodes.into_iter().map(|node| {
         let mut lines = BTreeMap::new();
-        let value = plain(node, String::new(), &mut lines, 0);
-        value.map(|value| Document { value, lines })
+        let value = plain(node, String::new(), &mut lines);
+        Document { value, lines }
     });
-    let documents: Result<Vec<_>, _> = documents.collect();
-    let documents = documents.map_err(|line| {
-        (
-            line,
-            format!("values stand more than {DEEPEST} deep in one another"),
-        )
-    })?;
     let is_something = |document: &Document| !document.value.is_null();
-    Ok(documents.into_iter().filter(is_something).collect())
+    Ok(documents.filter(is_something).collect())
 }
 
 /// A value with the line of each of its parts.
@@ -90,36 +97,27 @@ enum Node {
     Map(Vec<(Spanned<String>, Spanned<Node>)>),
 }
 
-fn plain(
-    node: Spanned<Node>,
-    pointer: String,
-    lines: &mut BTreeMap<String, u64>,
-    depth: usize,
-) -> Result<Value, u64> {
+fn plain(node: Spanned<Node>, pointer: String, lines: &mut BTreeMap<String, u64>) -> Value {
     let line = node.referenced.line();
-    if depth > DEEPEST {
-        return Err(line);
-    }
     lines.entry(pointer.clone()).or_insert(line);
-    Ok(match node.value {
+    match node.value {
         Node::Scalar(value) => value,
         Node::List(items) => {
-            let items = items
-                .into_iter()
-                .enumerate()
-                .map(|(index, item)| plain(item, format!("{pointer}/{index}"), lines, depth + 1));
-            Value::Array(items.collect::<Result<_, _>>()?)
+            let items = items.into_iter().enumerate();
+            items
+                .map(|(index, item)| plain(item, format!("{pointer}/{index}"), lines))
+                .collect()
         }
         Node::Map(fields) => {
             let mut map = Map::new();
             for (name, value) in fields {
                 let of = format!("{pointer}/{}", escaped(&name.value));
                 lines.insert(of.clone(), name.referenced.line());
-                map.insert(name.value, plain(value, of, lines, depth + 1)?);
+                map.insert(name.value, plain(value, of, lines));
             }
             Value::Object(map)
         }
-    })
+    }
 }
 
 /// A name as it stands in a JSON pointer (RFC 6901).

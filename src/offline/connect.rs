@@ -14,8 +14,8 @@ use crate::{
     manifests::{Manifest, Set},
 };
 
-/// The namespace and the name of the Secret with the token that was given, which no manifest can name.
-const OWN: &str = "-";
+/// The namespace and the name of the Secret with the token that was given.
+const OWN: &str = "given-on-the-command-line";
 
 /// Which server is asked in place of those that the manifests name.
 #[derive(Clone, Debug, Default)]

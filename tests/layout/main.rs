@@ -18,7 +18,16 @@ const ROOMS: [(&str, &[&str]); 10] = [
     ("main", &["cli"]),
     (
         "cli",
-        &["controller", "ops", "plan", "kinds", "api", "authentik"],
+        &[
+            "offline",
+            "manifests",
+            "controller",
+            "ops",
+            "plan",
+            "kinds",
+            "api",
+            "authentik",
+        ],
     ),
     ("controller", &["ops", "plan", "kinds", "api", "authentik"]),
     ("ops", &["kinds", "api", "authentik"]),

@@ -13,6 +13,7 @@ use super::{
     stop::{Steps, Stop},
 };
 use crate::{
+    api::{DriftedField, SentSecret},
     authentik::Remote,
     controller::{
         connection::{Server, State},
@@ -148,9 +149,10 @@ impl<K: Kind> Actor<'_, K> {
             let show = |text: &str| client.show_str(text);
             let drift = places_drift(desired, &self.sight.bindings, &slugs, &show);
             rehearsal.note(&self.subject.id, |planned| {
+                let found = |drift: &DriftedField| (!planned.creates).then(|| drift.found.clone());
                 planned.changes.extend(drift.map(|drift| FieldChange {
+                    found: found(&drift),
                     field: drift.field,
-                    found: Some(drift.found),
                     wanted: drift.wanted,
                 }));
             });
@@ -228,13 +230,20 @@ fn shown(server: &Server, field: &Field, value: &Value) -> String {
         label.map_or_else(|| value.clone(), |label| Value::from(label.raw()))
     };
     let value = match value {
-        Value::Array(items) => items.iter().map(named).collect(),
+        Value::Array(items) => in_order(items.iter().map(named)),
         one => named(one),
     };
     server.client.show_str(&value.to_string()).into_string()
 }
 
-fn sent(field: &'static Field, desired: &Desired) -> crate::api::SentSecret {
+/// What refers to several objects is a set: their order by UUIDs would be chance.
+fn in_order(items: impl Iterator<Item = Value>) -> Value {
+    let mut items: Vec<_> = items.collect();
+    items.sort_unstable_by_key(Value::to_string);
+    Value::Array(items)
+}
+
+fn sent(field: &'static Field, desired: &Desired) -> SentSecret {
     let version = desired.secrets.get(field.api);
     sent_secret(field, version.and_then(Option::as_ref))
 }

@@ -1,0 +1,134 @@
+//! `apply`: one reconcile without Kubernetes.
+
+use std::{
+    io::{IsTerminal, Write},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
+
+use clap::Args;
+
+use super::{
+    diff::planned,
+    output::{Ended, Failed, Out},
+    report::{Action, Format, Row, rows, write},
+    sources::{Sources, server},
+    target::Target,
+};
+use crate::{
+    controller::Manner,
+    manifests::Set,
+    offline::{Override, Progress, Session},
+};
+
+/// How long a server that does not answer is tried again.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Arguments of `apply`.
+#[derive(Args, Debug)]
+pub struct Apply {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(flatten)]
+    target: Target,
+    /// Take what is there under a resource's name for its own, whatever its adoptionPolicy says: for what an earlier apply has
+    /// made.
+    #[arg(long)]
+    managed: bool,
+    /// Don't ask whether to go on.
+    #[arg(short, long)]
+    yes: bool,
+}
+
+impl Apply {
+    /// Shows what would change, asks, and changes it.
+    ///
+    /// # Errors
+    /// Where manifests or server can't be used, or something could not be applied.
+    pub async fn run(self, out: &mut Out) -> Ended {
+        let set = self.sources.read()?;
+        let server = server(&self.target, self.managed)?;
+        let plan = planned(&set, &server).await?;
+        write(out, Format::Text, &plan)?;
+        if let Some(why) = creation_without_secret(&plan) {
+            return Err(why.into());
+        }
+        if !plan.iter().any(is_to_do) {
+            return Ok(exit_code(&plan));
+        }
+        if !self.yes && !confirmed(out)? {
+            writeln!(out, "nothing was changed")?;
+            return Ok(ExitCode::FAILURE);
+        }
+        apply(&set, &server, out).await
+    }
+}
+
+fn is_to_do(row: &Row) -> bool {
+    [Action::Create, Action::Update].contains(&row.action)
+}
+
+/// authentik wants the secrets of what is created.
+fn creation_without_secret(plan: &[Row]) -> Option<String> {
+    let mut creations = plan.iter().filter(|row| row.action == Action::Create);
+    let row = creations.find(|row| !row.unknown.is_empty())?;
+    Some(format!(
+        "{row} can't be created without {}: add the manifest of the Secret, or set the variable SECRET_<its name>_<its key>",
+        row.unknown.join(", ")
+    ))
+}
+
+fn confirmed(out: &mut Out) -> Result<bool, Failed> {
+    if !std::io::stdin().is_terminal() {
+        return Err("nobody can be asked here whether to go on; give --yes".into());
+    }
+    write!(out, "Change authentik so? Only yes goes on: ")?;
+    out.flush()?;
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer);
+    read.map_err(|error| format!("the answer can't be read: {error}"))?;
+    Ok(answer.trim() == "yes")
+}
+
+async fn apply(set: &Set, server: &Override, out: &mut Out) -> Ended {
+    let manner = Manner {
+        rehearsal: None,
+        passes_over_missing_secrets: true,
+    };
+    let session = Session::start(set, server, manner, progress())?;
+    let interrupted = tokio::select! {
+        _ = session.settled(PATIENCE) => false,
+        _ = tokio::signal::ctrl_c() => true,
+    };
+    let ended = session.ended();
+    // What has been sent is answered first.
+    session.end().await;
+    let rows = rows(set, ended);
+    let done = rows.iter().filter(|row| row.action == Action::None).count();
+    if interrupted {
+        return Err(format!(
+            "interrupted: {done} of {} are as declared; apply again to go on",
+            rows.len()
+        )
+        .into());
+    }
+    for row in rows.iter().filter(|row| row.action == Action::Refuse) {
+        writeln!(out, "! {row}: {}: {}", row.reason, row.message)?;
+    }
+    writeln!(out, "{done} of {} are as declared", rows.len())?;
+    Ok(exit_code(&rows))
+}
+
+fn exit_code(rows: &[Row]) -> ExitCode {
+    let is_refused = |row: &Row| row.action == Action::Refuse;
+    ExitCode::from(u8::from(rows.iter().any(is_refused)))
+}
+
+/// Says what is done, once it is done.
+fn progress() -> Progress {
+    Arc::new(|about, reason, note| {
+        // Where this can't be written, the summary tells all the same.
+        let _ = writeln!(anstream::stderr(), "{about}: {reason}: {note}");
+    })
+}

@@ -1,0 +1,75 @@
+//! `diff`: what would change if these manifests were applied.
+
+use std::{process::ExitCode, sync::Arc, time::Duration};
+
+use clap::Args;
+
+use super::{
+    output::{Ended, Failed, Out},
+    report::{Action, Format, Row, rows, write},
+    sources::{Sources, server},
+    target::Target,
+};
+use crate::{
+    controller::{Manner, Rehearsal},
+    manifests::Set,
+    offline::{Override, Session},
+};
+
+/// The exit code where something differs.
+const DIFFERS: u8 = 2;
+
+/// Arguments of `diff`.
+#[derive(Args, Debug)]
+pub struct Diff {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(flatten)]
+    target: Target,
+    /// Take what is there under a resource's name for its own, whatever its adoptionPolicy says: for resources that the operator
+    /// manages already.
+    #[arg(long)]
+    managed: bool,
+    /// How the differences are written.
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Diff {
+    /// Writes what would change.
+    ///
+    /// # Errors
+    /// Where manifests or server can't be used.
+    pub async fn run(self, out: &mut Out) -> Ended {
+        let set = self.sources.read()?;
+        let server = server(&self.target, self.managed)?;
+        let rows = planned(&set, &server).await?;
+        write(out, self.output, &rows)?;
+        Ok(exit_code(&rows))
+    }
+}
+
+/// What would become of the resources of these manifests.
+///
+/// # Errors
+/// Where no server is named, or it has no token.
+pub async fn planned(set: &Set, server: &Override) -> Result<Vec<Row>, Failed> {
+    let manner = Manner {
+        rehearsal: Some(Arc::new(Rehearsal::default())),
+        passes_over_missing_secrets: true,
+    };
+    let session = Session::start(set, server, manner, Arc::new(|_, _, _| {}))?;
+    let ended = session.settled(Duration::ZERO).await;
+    session.end().await;
+    Ok(rows(set, ended))
+}
+
+fn exit_code(rows: &[Row]) -> ExitCode {
+    if rows.iter().any(|row| row.action == Action::Refuse) {
+        return ExitCode::FAILURE;
+    }
+    match rows.iter().any(Row::differs) {
+        true => ExitCode::from(DIFFERS),
+        false => ExitCode::SUCCESS,
+    }
+}

@@ -1,0 +1,90 @@
+//! The manifests of a command, and the server that is asked about them.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{output::Failed, target::Target};
+use crate::{
+    manifests::{Input, Problem, Set, files},
+    offline::Override,
+};
+
+/// The most problems that are shown at one time.
+const MOST_PROBLEMS: usize = 50;
+
+/// Which manifests a command is about.
+#[derive(Args, Clone, Debug)]
+pub struct Sources {
+    /// A file with manifests, a folder with such files, or - for the standard input. May be given several times.
+    #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-")]
+    filenames: Vec<PathBuf>,
+    /// A folder with a kustomization; kustomize or kubectl has to be installed. May be given several times.
+    #[arg(short = 'k', long = "kustomize", value_name = "DIR")]
+    kustomizations: Vec<PathBuf>,
+    /// The namespace of manifests that name none.
+    #[arg(short, long, default_value = "default")]
+    namespace: String,
+}
+
+impl Sources {
+    /// Reads and checks the manifests.
+    ///
+    /// # Errors
+    /// Where none are named, a file can't be read, or something is wrong with them: with file and line.
+    pub fn read(&self) -> Result<Set, Failed> {
+        let named = self
+            .filenames
+            .iter()
+            .map(|path| match path == Path::new("-") {
+                true => Input::Stdin,
+                false => Input::Path(path.clone()),
+            });
+        let kustomizations = self.kustomizations.iter().cloned();
+        let inputs: Vec<_> = named
+            .chain(kustomizations.map(Input::Kustomization))
+            .collect();
+        if inputs.is_empty() {
+            return Err("no manifests are named: give -f FILE, -f DIR, -f - or -k DIR".into());
+        }
+        let mut all = Vec::new();
+        for input in &inputs {
+            all.extend(files(input)?);
+        }
+        let set = Set::read(&all, &self.namespace).map_err(|problems| told(&problems))?;
+        if set.ours.is_empty() {
+            return Err(format!(
+                "among the {} manifests there is none of a kind of authentik-operator.io",
+                set.others + set.secrets.len() + set.namespaces.len()
+            )
+            .into());
+        }
+        Ok(set)
+    }
+}
+
+fn told(problems: &[Problem]) -> Failed {
+    let mut lines: Vec<_> = problems
+        .iter()
+        .take(MOST_PROBLEMS)
+        .map(|problem| format!("\n  {problem}"))
+        .collect();
+    if problems.len() > MOST_PROBLEMS {
+        lines.push(format!("\n  and {} more", problems.len() - MOST_PROBLEMS));
+    }
+    format!("the manifests can't be applied:{}", lines.concat()).into()
+}
+
+/// Which server is asked in place of those that the manifests name. With `takes_over`, what is there counts as the resources' own.
+///
+/// # Errors
+/// Where a file of the target can't be read.
+pub fn server(target: &Target, takes_over: bool) -> Result<Override, Failed> {
+    Ok(Override {
+        url: target.url.clone().filter(|url| !url.trim().is_empty()),
+        token: target.token()?,
+        ca_bundle: target.ca_bundle()?,
+        timeout: target.timeout,
+        takes_over,
+    })
+}
