@@ -13,13 +13,13 @@ use super::{
     diff::planned,
     output::{Ended, Failed, Out},
     report::{Action, Format, Row, rows, write},
-    sources::{Sources, server},
+    sources::{Knowledge, Sources, server},
     target::Target,
 };
 use crate::{
     controller::Manner,
     manifests::Set,
-    offline::{Override, Progress, Session},
+    offline::{Progress, Server, Session},
 };
 
 /// How long a server that does not answer is tried again.
@@ -32,10 +32,8 @@ pub struct Apply {
     sources: Sources,
     #[command(flatten)]
     target: Target,
-    /// Take what is there under a resource's name for its own, whatever its adoptionPolicy says: for what an earlier apply has
-    /// made.
-    #[arg(long)]
-    managed: bool,
+    #[command(flatten)]
+    knowledge: Knowledge,
     /// Don't ask whether to go on.
     #[arg(short, long)]
     yes: bool,
@@ -48,7 +46,7 @@ impl Apply {
     /// Where manifests or server can't be used, or something could not be applied.
     pub async fn run(self, out: &mut Out) -> Ended {
         let set = self.sources.read()?;
-        let server = server(&self.target, self.managed)?;
+        let server = server(&self.target, &self.knowledge, &set).await?;
         let plan = planned(&set, &server).await?;
         write(out, Format::Text, &plan)?;
         if let Some(why) = creation_without_secret(&plan) {
@@ -91,7 +89,7 @@ fn confirmed(out: &mut Out) -> Result<bool, Failed> {
     Ok(answer.trim() == "yes")
 }
 
-async fn apply(set: &Set, server: &Override, out: &mut Out) -> Ended {
+async fn apply(set: &Set, server: &Server, out: &mut Out) -> Ended {
     let manner = Manner {
         rehearsal: None,
         passes_over_missing_secrets: true,

@@ -7,13 +7,13 @@ use clap::Args;
 use super::{
     output::{Ended, Failed, Out},
     report::{Action, Format, Row, rows, write},
-    sources::{Sources, server},
+    sources::{Knowledge, Sources, server},
     target::Target,
 };
 use crate::{
     controller::{Manner, Rehearsal},
     manifests::Set,
-    offline::{Override, Session},
+    offline::{Server, Session},
 };
 
 /// The exit code where something differs.
@@ -26,10 +26,8 @@ pub struct Diff {
     sources: Sources,
     #[command(flatten)]
     target: Target,
-    /// Take what is there under a resource's name for its own, whatever its adoptionPolicy says: for resources that the operator
-    /// manages already.
-    #[arg(long)]
-    managed: bool,
+    #[command(flatten)]
+    knowledge: Knowledge,
     /// How the differences are written.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -42,7 +40,7 @@ impl Diff {
     /// Where manifests or server can't be used.
     pub async fn run(self, out: &mut Out) -> Ended {
         let set = self.sources.read()?;
-        let server = server(&self.target, self.managed)?;
+        let server = server(&self.target, &self.knowledge, &set).await?;
         let rows = planned(&set, &server).await?;
         write(out, self.output, &rows)?;
         Ok(exit_code(&rows))
@@ -53,7 +51,7 @@ impl Diff {
 ///
 /// # Errors
 /// Where no server is named, or it has no token.
-pub async fn planned(set: &Set, server: &Override) -> Result<Vec<Row>, Failed> {
+pub async fn planned(set: &Set, server: &Server) -> Result<Vec<Row>, Failed> {
     let manner = Manner {
         rehearsal: Some(Arc::new(Rehearsal::default())),
         passes_over_missing_secrets: true,

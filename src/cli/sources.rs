@@ -7,7 +7,7 @@ use clap::Args;
 use super::{output::Failed, target::Target};
 use crate::{
     manifests::{Input, Problem, Set, files},
-    offline::Override,
+    offline::{Known, Server, known},
 };
 
 /// The most problems that are shown at one time.
@@ -75,16 +75,33 @@ fn told(problems: &[Problem]) -> Failed {
     format!("the manifests can't be applied:{}", lines.concat()).into()
 }
 
-/// Which server is asked in place of those that the manifests name. With `takes_over`, what is there counts as the resources' own.
+/// What is known beside the manifests.
+#[derive(Args, Clone, Debug)]
+pub struct Knowledge {
+    /// Take what is there under a resource's name for its own, whatever its adoptionPolicy says: for resources that the operator
+    /// manages already, or that an earlier apply has made.
+    #[arg(long)]
+    managed: bool,
+    /// Ask the cluster of the kubeconfig, too: which stages the resources manage already, its connections, and its Secrets.
+    #[arg(long)]
+    cluster: bool,
+}
+
+/// Which server is asked, and what is known beside the manifests.
 ///
 /// # Errors
-/// Where a file of the target can't be read.
-pub fn server(target: &Target, takes_over: bool) -> Result<Override, Failed> {
-    Ok(Override {
+/// Where a file of the target, or the cluster, can't be read.
+pub async fn server(target: &Target, knowledge: &Knowledge, set: &Set) -> Result<Server, Failed> {
+    let known = match knowledge.cluster {
+        true => known(set).await?,
+        false => Known::default(),
+    };
+    Ok(Server {
         url: target.url.clone().filter(|url| !url.trim().is_empty()),
         token: target.token()?,
         ca_bundle: target.ca_bundle()?,
         timeout: target.timeout,
-        takes_over,
+        takes_over: knowledge.managed,
+        known,
     })
 }

@@ -4,17 +4,24 @@
 //! ```text
 //! desk     the objects, in memory
 //! serve    the desk as a Kubernetes API
-//! connect  which servers the manifests' connections lead to
+//! names    what our kinds are called
+//! secrets  the Secrets that can be had
+//! cluster  what a cluster knows of the manifests
+//! connect  which objects stand on the desk
 //! run      the controller, until there is nothing left to do
 //! ```
 //! Each file uses those above it only.
 
+mod cluster;
 mod connect;
 mod desk;
+mod names;
 mod run;
+mod secrets;
 mod serve;
 
 pub use self::{
-    connect::{Override, objects},
+    cluster::{Known, known},
+    connect::Server,
     run::{Ended, Progress, Session},
 };

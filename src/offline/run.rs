@@ -1,13 +1,14 @@
 //! The controller, until there is nothing left to do.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
 use super::{
-    connect::{Override, is_connection, objects, plurals},
-    desk::Desk,
+    connect::{Server, objects},
+    desk::{Desk, Name},
+    names::{is_connection, name_of, plurals},
     serve::{OnEvent, client},
 };
 use crate::{
@@ -54,7 +55,7 @@ pub struct Session {
     desk: Arc<Desk>,
     controller: Arc<Controller>,
     manner: Manner,
-    ids: Vec<(ResourceId, String)>,
+    ids: Vec<(ResourceId, Name)>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
@@ -66,7 +67,7 @@ impl Session {
     /// Where no server is named, or it has no token.
     pub fn start(
         set: &Set,
-        server: &Override,
+        server: &Server,
         manner: Manner,
         progress: Progress,
     ) -> Result<Self, String> {
@@ -122,9 +123,8 @@ impl Session {
     /// How the resources have ended so far, in the order of the manifests.
     pub fn ended(&self) -> Vec<Ended> {
         let ids = self.ids.iter();
-        ids.map(|(id, plural)| {
-            let name = (plural.clone(), id.namespace.clone(), id.name.clone());
-            let status = self.desk.get(&name).unwrap_or_default();
+        ids.map(|(id, name)| {
+            let status = self.desk.get(name).unwrap_or_default();
             let planned = self.manner.rehearsal.as_ref();
             let planned = planned.map(|rehearsal| rehearsal.planned(id));
             ended(id.clone(), &status["status"], planned.unwrap_or_default())
@@ -140,8 +140,8 @@ impl Session {
     }
 }
 
-fn ids(set: &Set) -> Vec<(ResourceId, String)> {
-    let plurals: BTreeMap<_, _> = plurals();
+fn ids(set: &Set) -> Vec<(ResourceId, Name)> {
+    let plurals = plurals();
     let stages = set
         .ours
         .iter()
@@ -152,7 +152,7 @@ fn ids(set: &Set) -> Vec<(ResourceId, String)> {
             namespace: manifest.namespace.clone(),
             name: manifest.name.clone(),
         };
-        Some((id, plurals.get(&manifest.kind)?.clone()))
+        Some((id, name_of(manifest, &plurals)))
     };
     stages.filter_map(id).collect()
 }

@@ -1,0 +1,172 @@
+//! What a cluster knows of the manifests: how their resources stand, and what they refer to.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::{
+    Api, Client,
+    api::ListParams,
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::{Value, json};
+
+use super::{
+    desk::Name,
+    names::{is_connection, plurals},
+    secrets::named,
+};
+use crate::{
+    api::{GROUP, VERSION},
+    manifests::Set,
+};
+
+/// How many objects are asked for at one time.
+const PAGE: u32 = 500;
+
+/// What a cluster knows.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The objects of our kinds, where manifests are.
+    pub(super) ours: BTreeMap<Name, Value>,
+    /// The Secrets that are named.
+    pub(super) secrets: BTreeMap<(String, String), Secret>,
+    /// The labels of namespaces.
+    pub(super) labels: BTreeMap<String, Value>,
+}
+
+/// Asks the cluster of the kubeconfig about these manifests.
+///
+/// # Errors
+/// Where there is no cluster, or it refuses to show something.
+pub async fn known(set: &Set) -> Result<Known, String> {
+    let client = Client::try_default().await;
+    let client = client.map_err(|error| format!("--cluster: no Kubernetes to talk to: {error}"))?;
+    let mut known = Known::default();
+    for (kind, plural) in plurals() {
+        let resource = ApiResource {
+            group: GROUP.to_owned(),
+            version: VERSION.to_owned(),
+            api_version: format!("{GROUP}/{VERSION}"),
+            kind: kind.clone(),
+            plural: plural.clone(),
+        };
+        for namespace in namespaces_of(set, &kind) {
+            let api: Api<DynamicObject> = match &namespace {
+                Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+                None => Api::all_with(client.clone(), &resource),
+            };
+            for object in all(&api, &plural).await? {
+                let meta = &object.metadata;
+                let name = (
+                    plural.clone(),
+                    meta.namespace.clone().unwrap_or_default(),
+                    meta.name.clone().unwrap_or_default(),
+                );
+                known.ours.insert(name, json!(object));
+            }
+        }
+    }
+    known.read_secrets(&client, set).await?;
+    known.read_labels(&client, set).await?;
+    Ok(known)
+}
+
+/// Where objects of this kind are looked for: connections wherever resources are, and those of the whole cluster.
+fn namespaces_of(set: &Set, kind: &str) -> BTreeSet<Option<String>> {
+    let is_wanted = |of: &str| of == kind || is_connection(kind);
+    let ours = set.ours.iter().filter(|manifest| is_wanted(&manifest.kind));
+    let is_namespaced = !kind.starts_with("Cluster");
+    ours.map(|manifest| is_namespaced.then(|| manifest.namespace.clone()))
+        .filter(|namespace| namespace.as_ref().is_none_or(|name| !name.is_empty()))
+        .collect()
+}
+
+async fn all(api: &Api<DynamicObject>, plural: &str) -> Result<Vec<DynamicObject>, String> {
+    let mut objects = Vec::new();
+    let mut parameters = ListParams::default().limit(PAGE);
+    loop {
+        let page = match api.list(&parameters).await {
+            Ok(page) => page,
+            // The CRD is not there yet: no object of its kind is.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(objects),
+            Err(error) => return Err(refused(plural, &error)),
+        };
+        let next = page.metadata.continue_.filter(|next| !next.is_empty());
+        objects.extend(page.items);
+        match next {
+            Some(next) => parameters.continue_token = Some(next),
+            None => return Ok(objects),
+        }
+    }
+}
+
+fn refused(what: &str, error: &kube::Error) -> String {
+    let why = match error {
+        kube::Error::Api(status) => {
+            format!("Kubernetes answered {}: {}", status.code, status.message)
+        }
+        other => format!("Kubernetes can't be reached: {other}"),
+    };
+    format!("--cluster: {what} can't be read: {why}")
+}
+
+impl Known {
+    async fn read_secrets(&mut self, client: &Client, set: &Set) -> Result<(), String> {
+        let manifests = set.ours.iter();
+        let manifests = manifests.map(|manifest| (&manifest.object, manifest.namespace.as_str()));
+        let connections = self.connections();
+        let connections =
+            connections.map(|((_, namespace, _), object)| (object, namespace.as_str()));
+        let wanted: BTreeSet<_> = manifests
+            .chain(connections)
+            .flat_map(|(object, namespace)| named(object, namespace))
+            .map(|named| (named.namespace, named.name))
+            .collect();
+        for (namespace, name) in wanted {
+            let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
+            match api.get_opt(&name).await {
+                Ok(Some(secret)) => drop(self.secrets.insert((namespace, name), secret)),
+                Ok(None) => {}
+                // Who may see the resources and not the Secrets is told that those are unknown.
+                Err(kube::Error::Api(status)) if status.code == 403 => {}
+                Err(error) => return Err(refused(&format!("Secret {namespace}/{name}"), &error)),
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_labels(&mut self, client: &Client, set: &Set) -> Result<(), String> {
+        let namespaces = set.ours.iter().map(|manifest| manifest.namespace.as_str());
+        let namespaces: BTreeSet<_> = namespaces.filter(|name| !name.is_empty()).collect();
+        let api: Api<Namespace> = Api::all(client.clone());
+        for name in namespaces {
+            match api.get_opt(name).await {
+                Ok(Some(found)) => {
+                    let labels = json!(found.metadata.labels.unwrap_or_default());
+                    self.labels.insert(name.to_owned(), labels);
+                }
+                Ok(None) => {}
+                Err(kube::Error::Api(status)) if status.code == 403 => {}
+                Err(error) => return Err(refused(&format!("Namespace {name}"), &error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The object of this name, as the cluster has it.
+    pub(super) fn object(&self, name: &Name) -> Option<&Value> {
+        self.ours.get(name)
+    }
+
+    /// The connections that no manifest names.
+    pub(super) fn connections(&self) -> impl Iterator<Item = (&Name, &Value)> {
+        let plurals = plurals();
+        let is_one = move |plural: &str| {
+            let mut kinds = plurals.iter().filter(|(_, known)| *known == plural);
+            kinds.any(|(kind, _)| is_connection(kind))
+        };
+        self.ours
+            .iter()
+            .filter(move |((plural, ..), _)| is_one(plural))
+    }
+}
