@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use kube::Client;
 
 use super::{output::Failed, target::Target};
 use crate::{
@@ -93,7 +94,14 @@ pub struct Knowledge {
 /// Where a file of the target, or the cluster, can't be read.
 pub async fn server(target: &Target, knowledge: &Knowledge, set: &Set) -> Result<Server, Failed> {
     let known = match knowledge.cluster {
-        true => known(set).await?,
+        true => {
+            let client = Client::try_default().await;
+            let client = client.map_err(|error| {
+                format!("--cluster: no Kubernetes to talk to: {error}; set KUBECONFIG")
+            })?;
+            let known = known(&client, set).await;
+            known.map_err(|why| format!("--cluster: {why}"))?
+        }
         false => Known::default(),
     };
     Ok(Server {

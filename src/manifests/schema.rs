@@ -91,10 +91,14 @@ impl Schemas {
                 .validate_compiled(&schema.rules, &document.value, None)
         {
             let errors = errors.into_iter();
-            problems.extend(errors.map(|error| {
-                let pointer = pointer_of(&error.field_path);
-                problem(&pointer, cut(&error.message))
-            }));
+            let errors = errors.map(|error| (pointer_of(&error.field_path), error.message));
+            // Kubernetes asks no rule about null.
+            let is_asked = |pointer: &String| {
+                let value = document.value.pointer(pointer);
+                value.is_none_or(|value| !value.is_null())
+            };
+            let errors = errors.filter(|(pointer, _)| is_asked(pointer));
+            problems.extend(errors.map(|(pointer, text)| problem(&pointer, cut(&text))));
         }
         problems.sort_unstable();
         problems.dedup();

@@ -34,13 +34,11 @@ pub struct Known {
     pub(super) labels: BTreeMap<String, Value>,
 }
 
-/// Asks the cluster of the kubeconfig about these manifests.
+/// Asks a cluster about these manifests.
 ///
 /// # Errors
-/// Where there is no cluster, or it refuses to show something.
-pub async fn known(set: &Set) -> Result<Known, String> {
-    let client = Client::try_default().await;
-    let client = client.map_err(|error| format!("--cluster: no Kubernetes to talk to: {error}"))?;
+/// Where it does not answer, or refuses to show something.
+pub async fn known(client: &Client, set: &Set) -> Result<Known, String> {
     let mut known = Known::default();
     for (kind, plural) in plurals() {
         let resource = ApiResource {
@@ -66,8 +64,8 @@ pub async fn known(set: &Set) -> Result<Known, String> {
             }
         }
     }
-    known.read_secrets(&client, set).await?;
-    known.read_labels(&client, set).await?;
+    known.read_secrets(client, set).await?;
+    known.read_labels(client, set).await?;
     Ok(known)
 }
 
@@ -107,7 +105,7 @@ fn refused(what: &str, error: &kube::Error) -> String {
         }
         other => format!("Kubernetes can't be reached: {other}"),
     };
-    format!("--cluster: {what} can't be read: {why}")
+    format!("{what} can't be read: {why}")
 }
 
 impl Known {

@@ -38,6 +38,7 @@ mod permissions;
 mod protected;
 mod readable;
 mod references;
+mod rehearsed;
 mod replicas;
 mod report;
 mod restart;

@@ -41,8 +41,9 @@ async fn dry_run(test: &Test, kind: &str, spec: &Value) -> Result<DynamicObject,
     let params = PatchParams::apply("test").force().dry_run();
     let applied = test
         .api(kind)
-        .patch(&test.name("dry"), &params, &Patch::Apply(object))
+        .patch(&test.name("dry"), &params, &Patch::Apply(&object))
         .await;
+    test.both_agree(&object, &applied);
     match applied {
         Ok(object) => Ok(object),
         Err(kube::Error::Api(status)) => Err(status),

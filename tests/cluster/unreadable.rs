@@ -39,6 +39,7 @@ fn loosened(mut crd: CustomResourceDefinition) -> CustomResourceDefinition {
 /// Runs a test while Kubernetes takes any spec.
 pub async fn with_loose_crds(body: impl AsyncFnOnce(&Test)) {
     alone(async |test| {
+        test.is_loose();
         let crds = Api::<CustomResourceDefinition>::all(test.kube.clone());
         let apply = async |crd: CustomResourceDefinition| {
             let params = PatchParams::apply("test").force();

@@ -23,6 +23,7 @@ use self::{
 use crate::{
     harness::{Test, collection, test, with},
     on_every_version,
+    rehearsed::{came_true, rehearsed},
 };
 
 on_every_version!(
@@ -32,13 +33,16 @@ on_every_version!(
     what_the_server_lacks_is_reported_and_not_sent,
 );
 
-/// Applies a spec and waits until it is in sync; returns method and body of what was written to authentik for it.
+/// Applies a spec and waits until it is in sync; returns method and body of what was written to authentik for it. The command line
+/// has to foresee that.
 async fn written_for(test: &Test, known: &Known, spec: Value) -> Vec<(String, Value)> {
     let (kind, name) = (known.table.kind, known.table.resource());
+    let foreseen = rehearsed(test, kind, &name, &spec).await;
     test.gateway.clear();
     test.apply(kind, &name, spec).await;
     test.in_sync(kind, &name).await;
     let written = writes(test, known).await;
+    came_true(known, &foreseen, &written);
     let all = test.written();
     assert_eq!(all.len(), written.len(), "{kind}: {all:?}");
     written

@@ -1,6 +1,6 @@
 //! What a server lacks: fields, and whole kinds.
 
-use authentik_stage_operator::{api::conditions, authentik::Version};
+use authentik_stage_operator::{api::conditions, authentik::Version, offline::Ended};
 use serde_json::{Value, json};
 
 use super::{
@@ -8,7 +8,10 @@ use super::{
     probe::{Case, Known, kinds, object},
     table::{Row, Table},
 };
-use crate::harness::{Test, condition, is_true, message, with};
+use crate::{
+    harness::{Test, condition, is_true, message, with},
+    rehearsed::rehearsed,
+};
 
 pub async fn what_the_server_lacks_is_reported_and_not_sent(test: &Test) {
     test.connect_with(json!({"resyncInterval": "1s"})).await;
@@ -26,9 +29,11 @@ async fn fields(test: &Test, known: &Known) {
     let unknown = known.lacking.iter();
     let unknown = unknown.map(|(row, value)| (row.field.spec, &value.spec));
     let spec = with(known.base(test), object(unknown));
+    let foreseen = rehearsed(test, kind, &name, &spec).await;
     test.gateway.clear();
     test.apply(kind, &name, spec.clone()).await;
     let resource = test.reason(kind, &name, "FieldUnsupported").await;
+    is_foreseen(test, known, &foreseen).await;
     assert!(is_true(&resource, conditions::STALLED));
     told(test, &message(&resource), &known.lacking).await;
     sent_once(test, known).await;
@@ -49,6 +54,16 @@ async fn fields(test: &Test, known: &Known) {
     };
     let supported: Value = supported.filter(|(field, _)| is_known(field)).collect();
     assert_eq!(super::written_for(test, known, supported).await, []);
+}
+
+/// What is known of releases is foreseen; what only an answer tells is not.
+async fn is_foreseen(test: &Test, known: &Known, foreseen: &Ended) {
+    for (row, _) in &known.lacking {
+        if !is_sent(test, row).await {
+            assert_eq!(foreseen.reason, "FieldUnsupported", "{foreseen:?}");
+            assert!(foreseen.message.contains(row.field.spec), "{foreseen:?}");
+        }
+    }
 }
 
 /// A field that the server has, to be changed beside those that it lacks.
@@ -108,6 +123,8 @@ async fn sent_once(test: &Test, known: &Known) {
 async fn kind(test: &Test, table: &Table) {
     let (kind, name) = (table.kind, table.resource());
     let spec = json!({ table.label.spec: test.name(&name) });
+    let foreseen = rehearsed(test, kind, &name, &spec).await;
+    assert_eq!(foreseen.reason, "FieldUnsupported", "{foreseen:?}");
     test.gateway.clear();
     test.apply(kind, &name, spec).await;
     let resource = test.reason(kind, &name, "FieldUnsupported").await;

@@ -2,6 +2,7 @@
 
 mod asked;
 mod authentik;
+mod checked;
 mod clean_up;
 mod cluster;
 mod given;
@@ -32,6 +33,7 @@ use tokio::{io::AsyncWriteExt, process::Command, sync::OnceCell};
 
 pub use self::{
     authentik::Authentik,
+    checked::read,
     cluster::{api, grant},
     objects::{
         collection, condition, identity, is_true, kinds, label_of, merge, message, naming, patch,
@@ -80,6 +82,7 @@ pub struct Test {
     pub canaries: Canaries,
     /// What is asked of the operator.
     pub record: Record,
+    loose: checked::Loose,
     kubernetes: &'static Kubernetes,
     operator: tokio::sync::Mutex<Option<Operator>>,
 }
@@ -183,6 +186,7 @@ impl Test {
             simulator,
             authentik: Authentik::at(&url, token),
             canaries,
+            loose: checked::Loose::new(),
             kubernetes,
             operator: tokio::sync::Mutex::default(),
         };

@@ -41,8 +41,10 @@ impl Test {
         let params = PatchParams::apply("test").force();
         let applied = self
             .api(kind)
-            .patch(name, &params, &Patch::Apply(object))
-            .await?;
+            .patch(name, &params, &Patch::Apply(&object))
+            .await;
+        self.both_agree(&object, &applied);
+        let applied = applied?;
         self.record.note(kind, &applied);
         Ok(applied)
     }
