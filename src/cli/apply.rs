@@ -22,6 +22,14 @@ use crate::{
     offline::{Progress, Server, Session},
 };
 
+/// How the command is used.
+pub const EXAMPLES: &str = "\
+Examples:
+  # Show what would change, ask, and change it
+  authentik-stage-operator apply -f mfa/ --url https://auth.example.com --token-file token
+  # In a pipeline, with the value of the key client-secret of the Secret duo
+  SECRET_DUO_CLIENT_SECRET=... AUTHENTIK_TOKEN=... authentik-stage-operator apply -f mfa/ --url https://auth.example.com --yes";
+
 /// How long a server that does not answer is tried again.
 const PATIENCE: Duration = Duration::from_secs(60);
 

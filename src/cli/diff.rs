@@ -16,6 +16,16 @@ use crate::{
     offline::{Server, Session},
 };
 
+/// How the command is used.
+pub const EXAMPLES: &str = "\
+Examples:
+  # Ask the server of a connection among the manifests
+  authentik-stage-operator diff -f mfa/
+  # Ask this server, for a comment of a pull request
+  AUTHENTIK_TOKEN=... authentik-stage-operator diff -f mfa/ --url https://auth.example.com --output markdown
+  # Also know which stages the resources in the cluster manage already
+  kustomize build overlays/production | authentik-stage-operator diff -f - --cluster";
+
 /// The exit code where something differs.
 const DIFFERS: u8 = 2;
 

@@ -31,8 +31,10 @@ enum Command {
     Run(run::Run),
     /// Show what would change if manifests were applied, without a change. Ends with 0 where nothing differs, 2 where something
     /// does, and 1 where something can't be done.
+    #[command(after_help = diff::EXAMPLES)]
     Diff(Box<diff::Diff>),
     /// Apply manifests once, without Kubernetes. Nothing is ever deleted.
+    #[command(after_help = apply::EXAMPLES)]
     Apply(Box<apply::Apply>),
     /// Print the CRDs as YAML.
     Crds(crds::Crds),

@@ -15,6 +15,7 @@ mod backups;
 mod bundles;
 mod bursts;
 mod claims;
+mod commands;
 mod connections;
 mod deletion;
 mod faults;
