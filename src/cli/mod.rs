@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod crds;
+mod export;
 mod output;
 mod permissions;
 mod rbac;
@@ -31,6 +32,8 @@ enum Command {
     Rbac(rbac::Rbac),
     /// Print what the user of an API token needs to be allowed in authentik.
     Permissions(permissions::Permissions),
+    /// Write manifests of what is in an authentik, ready to be committed.
+    Export(export::Export),
 }
 
 /// Parses the arguments and does what they say. Returns the process's exit code: 1 for every error, those of the arguments too, so
@@ -54,6 +57,7 @@ impl Command {
             Self::Crds(crds) => crds.run(out)?,
             Self::Rbac(rbac) => rbac.run(out)?,
             Self::Permissions(permissions) => permissions.run(out)?,
+            Self::Export(export) => return export.run(out).await,
         }
         Ok(ExitCode::SUCCESS)
     }

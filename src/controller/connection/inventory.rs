@@ -11,9 +11,7 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{
-    list::{Differences, List, Listed, Rows, hash},
-};
+use super::list::{Differences, List, Listed, Rows, hash};
 use crate::{
     authentik::{Client, Collection, DeniedKind, Error, Keyed, Remote, Weigh},
     controller::memory::Memory,
