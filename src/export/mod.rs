@@ -21,6 +21,8 @@ mod schema;
 mod secrets;
 mod spec;
 pub mod terraform;
+#[cfg(test)]
+mod tests;
 
 pub use self::{
     labels::Labels,

@@ -26,7 +26,7 @@ pub(super) fn lines(
     let key = kebab(field.spec);
     let is_shown = live.shows(field);
     let how = match is_shown {
-        true => "as in authentik: otherwise the object is not taken over",
+        true => "the same as in authentik, or the object is not taken over",
         false => "which authentik does not show",
     };
     let comment = format!("Create the Secret {resource}: its key {key} holds this value, {how}.");

@@ -138,17 +138,21 @@ impl<'a, K: Kind> Spec<'a, K> {
             self.lines.extend(lines);
             return Ok(());
         }
-        let is_required = schema.requires(field.spec);
-        let is_there = live.shows(field)
-            && field
-                .since
-                .is_none_or(|since| since.may_be_known(self.frame.version));
-        match self.value(field) {
-            _ if !is_there && !is_required => {}
-            Ok(value) if is_there => self.say(field.spec, value),
-            Err(why) if !is_required => self.comment(field.spec, &why),
-            Ok(_) => return Err(refused(field, "authentik does not show it".to_owned())),
-            Err(why) => return Err(refused(field, why)),
+        // What is wanted though nothing is said of it has to be said.
+        let bare = K::from_spec(self.object.resource, K::labelled(live.name.raw()));
+        let is_needed = (row.wanted)(&bare).is_some();
+        let since = field.since;
+        let is_known = since.is_none_or(|since| since.may_be_known(self.frame.version));
+        let is_there = is_known && live.shows(field);
+        let value = match is_there {
+            true => self.value(field),
+            false => Err("authentik does not show it".to_owned()),
+        };
+        match value {
+            Ok(value) => self.say(field.spec, value),
+            Err(why) if is_needed => return Err(refused(field, why)),
+            Err(why) if is_there => self.comment(field.spec, &why),
+            Err(_) => {}
         }
         Ok(())
     }
