@@ -17,6 +17,7 @@ mod bursts;
 mod claims;
 mod connections;
 mod deletion;
+mod export;
 mod faults;
 mod fields;
 mod flow_deletion;
