@@ -165,7 +165,7 @@ pub(super) fn accepts(rule: &str, value: &Value) -> Option<bool> {
         return Some(words.contains(value));
     }
     if let Some(fields) = exactly_one(rule) {
-        let set = fields.filter(|field| value.get(field).is_some());
+        let set = fields.iter().filter(|field| value.get(field).is_some());
         return Some(set.count() == 1);
     }
     match rule {
@@ -186,21 +186,14 @@ pub(super) fn accepts(rule: &str, value: &Value) -> Option<bool> {
 }
 
 /// The fields of a rule that wants exactly one of them: `[has(self.name), has(self.uuid)].exists_one(set, set)`.
-fn exactly_one(rule: &str) -> Option<impl Iterator<Item = &str>> {
+fn exactly_one(rule: &str) -> Option<Vec<&str>> {
     let fields = rule.strip_prefix('[')?;
     let fields = fields.strip_suffix("].exists_one(set, set)")?;
-    let name = |field: &'_ str| -> Option<()> {
-        let inner = field.strip_prefix("has(self.")?;
-        inner.strip_suffix(')').map(|_| ())
-    };
-    fields
-        .split(", ")
-        .all(|field| name(field).is_some())
-        .then(|| {
-            fields
-                .split(", ")
-                .map(|field| field.trim_start_matches("has(self.").trim_end_matches(')'))
-        })
+    let fields = fields.split(", ").map(|field| {
+        let field = field.strip_prefix("has(self.")?;
+        field.strip_suffix(')')
+    });
+    fields.collect()
 }
 
 /// Whether no two items of the list have the same values in these fields; without any, whether no two are equal.

@@ -417,6 +417,28 @@ async fn what_is_not_understood_is_told_and_the_rest_is_exported() {
     .await;
 }
 
+/// Who commits manifests must not commit the token with them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_repeats_the_token_has_it_in_no_manifest() {
+    test(async |test| {
+        test.totp_stage("totp").await;
+        test.gateway.inject(Fault::new(FaultKind::Replace {
+            this: "\"friendly_name\":\"\"".to_owned(),
+            by: format!("\"friendly_name\":\"my {} yours\"", test.token()),
+        }));
+        let url = test.gateway.url();
+        let done = export_from(test, &url, &["--name", &test.name("totp")]).await;
+        let error = String::from_utf8_lossy(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{error}");
+        assert!(
+            error.contains("answer about it repeats the token"),
+            "{error}"
+        );
+        assert!(done.stdout.is_empty());
+    })
+    .await;
+}
+
 /// Names and texts that YAML could take for something else.
 #[tokio::test(flavor = "multi_thread")]
 async fn odd_texts_reach_the_api_server_as_they_are() {

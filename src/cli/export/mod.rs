@@ -21,6 +21,7 @@ use std::{
 };
 
 use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
 
 use self::{
     choice::{Choice, held},
@@ -29,7 +30,7 @@ use self::{
     write::{Document, To, write},
 };
 use super::{
-    output::{Ended, Failed, Out},
+    output::{Ended, Failed, Out, shows_progress},
     target::Target,
 };
 use crate::{
@@ -81,6 +82,9 @@ impl Export {
         let client = self.target.client()?;
         let mut gathered = gather(&client, &self.choice, tables, &state).await?;
         let (documents, commands) = self.documents(&client, &mut gathered, &state)?;
+        if documents.is_empty() && shows_progress() {
+            eprintln!("authentik has nothing that is chosen");
+        }
         let to = match &self.output_dir {
             None => To::Stream,
             Some(folder) => To::Folder {
@@ -107,24 +111,22 @@ impl Export {
         state: &[Held],
     ) -> Result<(Vec<Document>, Vec<String>), Failed> {
         let (mut documents, mut commands, mut problems) = (Vec::new(), Vec::new(), Vec::new());
+        let token = self.target.token()?;
         for of_kind in &gathered.kinds {
-            let table = &of_kind.table;
             for (chosen, made) in self.manifests(gathered, of_kind) {
-                let live = &chosen.live;
-                match made {
-                    Ok(manifest) => {
-                        documents.push(Document {
-                            file: manifest.file_name(),
-                            text: manifest.yaml()?,
-                        });
+                let (table, live) = (&of_kind.table, &chosen.live);
+                let title = table.title;
+                match text(made, token.as_ref()) {
+                    Ok((manifest, text)) => {
+                        let file = manifest.file_name();
+                        documents.push(Document { file, text });
                         commands.extend(held(table, live, state).map(Held::forget));
                         commands.extend(forget_bindings(&manifest, state));
                     }
-                    Err(why) => problems.push(format!(
-                        "the {} {} is left out, for no manifest can describe it: {why}",
-                        table.title,
-                        client.show(&live.name)
-                    )),
+                    Err(why) => {
+                        let name = client.show(&live.name);
+                        problems.push(format!("the {title} {name} is left out: {why}"));
+                    }
                 }
             }
         }
@@ -157,6 +159,23 @@ impl Export {
             (chosen, (table.manifest)(&frame, &object))
         });
         made.collect()
+    }
+}
+
+/// The text of a manifest. It is to be committed, so it must not repeat the token, as the answer of a hostile server could.
+///
+/// # Errors
+/// Why there is none.
+fn text(
+    made: Result<Manifest, Refused>,
+    token: Option<&SecretString>,
+) -> Result<(Manifest, String), String> {
+    let manifest = made.map_err(|why| format!("no manifest can describe it: {why}"))?;
+    let text = manifest.yaml()?;
+    let token = token.map_or("", |token| token.expose_secret().trim());
+    match !token.is_empty() && text.contains(token) {
+        true => Err("authentik's answer about it repeats the token".to_owned()),
+        false => Ok((manifest, text)),
     }
 }
 

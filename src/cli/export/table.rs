@@ -9,6 +9,9 @@ use crate::{
     plan::{Live, Row},
 };
 
+/// The reading of a list.
+type Reading<'a> = BoxFuture<'a, Result<Listing<Live>, Error>>;
+
 /// A kind.
 pub struct Table {
     /// The name of the kind.
@@ -30,7 +33,7 @@ pub struct Table {
     /// Makes what its CRD accepts.
     pub schema: fn() -> Schema,
     since: Option<Since>,
-    list: for<'a> fn(&'a Client) -> BoxFuture<'a, Result<Listing<Live>, Error>>,
+    list: for<'a> fn(&'a Client) -> Reading<'a>,
 }
 
 impl Table {

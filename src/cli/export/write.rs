@@ -3,7 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use crate::cli::output::{Failed, Out};
@@ -63,7 +63,7 @@ fn write_files(folder: &Path, replaces: bool, documents: &[Document]) -> Result<
     if let Some(there) = paths.find(|path| !replaces && path.symlink_metadata().is_ok()) {
         return Err(is_there(&there));
     }
-    fs::create_dir_all(folder).map_err(|error| cannot(&folder.to_owned(), &error))?;
+    fs::create_dir_all(folder).map_err(|error| cannot(folder, &error))?;
     for document in documents {
         let path = path(document);
         let mut options = OpenOptions::new();
@@ -82,7 +82,7 @@ fn is_there(path: &Path) -> Failed {
     ))
 }
 
-fn cannot(path: &PathBuf, error: &std::io::Error) -> Failed {
+fn cannot(path: &Path, error: &std::io::Error) -> Failed {
     Failed::Because(format!(
         "--output-dir: {} can't be written: {error}",
         path.display()
