@@ -107,11 +107,7 @@ impl Gathered {
         progress(table.collection.path());
         let listing = table.read(client).await.map_err(|error| failed(&error))?;
         let title = table.title;
-        if !listing.complete {
-            self.problems.push(format!(
-                "the list of {title}s changed while it was read, so one may be missing; export again"
-            ));
-        }
+        self.note_moved(title, listing.complete);
         let mut unreadable: Vec<_> = listing.unreadable.into_iter().collect();
         unreadable.sort_unstable();
         let unreadable = unreadable.into_iter();
@@ -133,6 +129,15 @@ impl Gathered {
         chosen.sort_by(|one, other| one.resource.cmp(&other.resource));
         self.kinds.push(OfKind { table, chosen });
         Ok(())
+    }
+
+    /// Notes that others changed a list while it was read, so that it may not show all.
+    fn note_moved(&mut self, title: &str, is_complete: bool) {
+        if !is_complete {
+            self.problems.push(format!(
+                "the list of {title}s changed while it was read, so one may be missing; export again"
+            ));
+        }
     }
 
     /// All chosen objects, each with its kind.
@@ -192,6 +197,7 @@ impl Gathered {
             let keep = |binding: Binding| is_ours(&binding).then_some(binding);
             let listing = client.list(Collection::BINDINGS, &[], keep).await;
             let listing = listing.map_err(|error| failed(&error))?;
+            self.note_moved("flow binding", listing.complete);
             let mut unreadable: Vec<_> = listing.unreadable.into_iter().collect();
             unreadable.sort_unstable();
             self.problems.extend(unreadable.into_iter().map(|uuid| {
