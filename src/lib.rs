@@ -7,6 +7,7 @@
 //! - [`manifests`]: manifests from files, checked as Kubernetes would check them.
 //! - [`controller`]: the watches, a task for each connection, a memory for each resource, and the reconcile.
 //! - [`ops`]: logs, metrics, traces, health, leader election, rights.
+//! - [`export`]: manifests of what is in authentik already, without effects too.
 //! - [`plan`]: every decision, without effects: from what is wanted and what is there to the next step.
 //! - [`kinds`]: one file a kind, with all that is particular to it, and the registry of kinds.
 //! - [`api`]: the Kubernetes types that all kinds share: connections, references, policies, status.
@@ -29,6 +30,7 @@ pub mod api;
 pub mod authentik;
 pub mod cli;
 pub mod controller;
+pub mod export;
 pub mod kinds;
 pub mod manifests;
 pub mod offline;

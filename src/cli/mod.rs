@@ -3,6 +3,7 @@
 mod apply;
 mod crds;
 mod diff;
+mod export;
 mod output;
 mod permissions;
 mod rbac;
@@ -42,6 +43,8 @@ enum Command {
     Rbac(rbac::Rbac),
     /// Print what the user of an API token needs to be allowed in authentik.
     Permissions(permissions::Permissions),
+    /// Write manifests of what is in an authentik, ready to be committed.
+    Export(export::Export),
 }
 
 /// Parses the arguments and does what they say. Returns the process's exit code: 1 for every error, those of the arguments too, so
@@ -67,6 +70,7 @@ impl Command {
             Self::Crds(crds) => crds.run(out)?,
             Self::Rbac(rbac) => rbac.run(out)?,
             Self::Permissions(permissions) => permissions.run(out)?,
+            Self::Export(export) => return export.run(out).await,
         }
         Ok(ExitCode::SUCCESS)
     }

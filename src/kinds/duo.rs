@@ -70,6 +70,7 @@ const COLLECTION: Collection = Collection::of(&Definition::new(
 
 impl Kind for DuoStage {
     stage!(DuoStage, "Duo stage", COLLECTION);
+    const TERRAFORM: &'static str = "authentik_stage_authenticator_duo";
     const USAGE: Usage = stage::usage(Some(Devices {
         model: ("authentik_stages_authenticator_duo", "duodevice"),
         noun: "Duo device",
@@ -79,7 +80,7 @@ impl Kind for DuoStage {
         field!(client_secret: write_only),
         field!(api_hostname: required_text),
         field!(admin_integration_key: text),
-        field!(admin_secret_key: write_only),
+        field!(admin_secret_key: write_only).told_by("admin_integration_key"),
         field!(configure_flow in setup: flow),
         field!(friendly_name in setup: optional_text).absent(stage::no_friendly_name),
     ];

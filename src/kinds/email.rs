@@ -99,6 +99,7 @@ const COLLECTION: Collection = Collection::of(&Definition::new(
 
 impl Kind for AuthenticatorEmailStage {
     stage!(AuthenticatorEmailStage, "e-mail stage", COLLECTION);
+    const TERRAFORM: &'static str = "authentik_stage_authenticator_email";
     const USAGE: Usage = stage::usage(Some(Devices {
         model: ("authentik_stages_authenticator_email", "emaildevice"),
         noun: "e-mail device",

@@ -51,6 +51,9 @@ pub struct Field {
     pub since: Option<Since>,
     /// Values that not every supported release knows. An older server answers 400.
     pub values_since: &'static [ValueSince],
+    /// For what authentik never shows and need not hold: the field, by its name in authentik's API, that people leave empty
+    /// where they leave this one empty.
+    pub told_by: Option<&'static str>,
     /// How absent text is written.
     pub absent: fn(&Version) -> Value,
 }
@@ -72,6 +75,7 @@ impl Field {
             refers_to: None,
             since: None,
             values_since: &[],
+            told_by: None,
             absent: |_| Value::Null,
         }
     }

@@ -170,6 +170,7 @@ impl Kind for Flow {
     const COLLECTION: Collection = Collection::FLOWS;
     const NAMES: Collection = Collection::FLOWS;
     const LABEL: &'static Field = &SLUG;
+    const TERRAFORM: &'static str = "authentik_flow";
     const FIELDS: &'static [FieldRow<Self>] = &[
         NAME,
         field!(title: required_text),

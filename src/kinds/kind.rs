@@ -51,6 +51,8 @@ pub trait Kind:
     const USAGE: Usage;
     /// Since when authentik has such objects, for what every supported release does not have. An older server answers 404.
     const SINCE: Option<Since> = None;
+    /// What authentik's Terraform provider calls a resource that stands for such an object.
+    const TERRAFORM: &'static str;
 
     /// The part of the spec that all kinds share.
     fn common(&self) -> &Common;
@@ -75,6 +77,11 @@ pub trait Kind:
 
     /// Adds to a PATCH the fields that authentik demands beside the changed ones.
     fn complete(_body: &mut Fields, _desired: &Fields) {}
+
+    /// The field, by its name in the spec, that the rules of the kind refuse beside what the spec says of others; and why.
+    fn contradiction(_spec: &Self::Spec) -> Option<(&'static str, &'static str)> {
+        None
+    }
 
     /// The label that the resource wants its object to have: that of the spec or, without one, the resource's name.
     fn label(&self) -> String {
@@ -139,6 +146,11 @@ impl<K: Kind> FieldRow<K> {
 
     pub(crate) const fn values_since(mut self, values: &'static [ValueSince]) -> Self {
         self.field.values_since = values;
+        self
+    }
+
+    pub(crate) const fn told_by(mut self, other: &'static str) -> Self {
+        self.field.told_by = Some(other);
         self
     }
 

@@ -99,6 +99,7 @@ const COLLECTION: Collection = Collection::of(&Definition::new(
 
 impl Kind for AuthenticatorSMSStage {
     stage!(AuthenticatorSMSStage, "SMS stage", COLLECTION);
+    const TERRAFORM: &'static str = "authentik_stage_authenticator_sms";
     const USAGE: Usage = stage::usage(Some(Devices {
         model: ("authentik_stages_authenticator_sms", "smsdevice"),
         noun: "SMS device",

@@ -52,6 +52,7 @@ const COLLECTION: Collection = Collection::of(&Definition::new(
 
 impl Kind for AuthenticatorStaticStage {
     stage!(AuthenticatorStaticStage, "recovery code stage", COLLECTION);
+    const TERRAFORM: &'static str = "authentik_stage_authenticator_static";
     const USAGE: Usage = stage::usage(None);
     const FIELDS: &'static [FieldRow<Self>] = &[
         field!(configure_flow in setup: flow),

@@ -59,6 +59,7 @@ const COLLECTION: Collection = Collection::of(&Definition::new(
 
 impl Kind for AuthenticatorTOTPStage {
     stage!(AuthenticatorTOTPStage, "TOTP stage", COLLECTION);
+    const TERRAFORM: &'static str = "authentik_stage_authenticator_totp";
     const USAGE: Usage = stage::usage(None);
     const FIELDS: &'static [FieldRow<Self>] = &[
         field!(configure_flow in setup: flow),

@@ -158,6 +158,7 @@ pub(super) fn denying(name: &str) -> Map<String, Value> {
 
 impl Kind for AuthenticatorValidateStage {
     stage!(AuthenticatorValidateStage, "validation stage", COLLECTION);
+    const TERRAFORM: &'static str = "authentik_stage_authenticator_validate";
     const USAGE: Usage = stage::usage(None);
     const FIELDS: &'static [FieldRow<Self>] = &[
         field!(not_configured_action: value),
@@ -175,6 +176,15 @@ impl Kind for AuthenticatorValidateStage {
         field!(totp_otp_throttling_factor: value).since(Since::After(2026, 5)),
         field!(static_otp_throttling_factor: value).since(Since::After(2026, 5)),
     ];
+
+    fn contradiction(spec: &Self::Spec) -> Option<(&'static str, &'static str)> {
+        let configures = spec.not_configured_action == Some(NotConfiguredAction::Configure);
+        let stages = spec.configuration_stages.as_deref().unwrap_or_default();
+        (configures && stages.is_empty()).then_some((
+            "notConfiguredAction",
+            "configure needs configurationStages, and there are none to name",
+        ))
+    }
 
     /// authentik takes `configure` only with configuration stages in the same request, even where the
     /// stage has some already (measured on 2024.2 to 2026.5). The two always travel together, so that no

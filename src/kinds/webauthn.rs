@@ -101,6 +101,7 @@ const COLLECTION: Collection = Collection::of(
 
 impl Kind for AuthenticatorWebAuthnStage {
     stage!(AuthenticatorWebAuthnStage, "WebAuthn stage", COLLECTION);
+    const TERRAFORM: &'static str = "authentik_stage_authenticator_webauthn";
     const USAGE: Usage = stage::usage(None);
     const FIELDS: &'static [FieldRow<Self>] = &[
         field!(configure_flow in setup: flow),

@@ -49,7 +49,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_to_do() {
             "mfa.yaml:5: spec: ",
         ),
         (
-            stage("  configurationStages:\n    - name: a\n      uuid: b\n"),
+            stage("  configurationStages:\n    - name: a\n      resource: {kind: DuoStage, name: b}\n"),
             "mfa.yaml:7: spec.configurationStages[0]",
         ),
         (
@@ -102,7 +102,7 @@ fn lists_and_what_belongs_to_them_are_taken_apart() {
     };
     assert_eq!(places(&set.ours), ["mfa.yaml:11 sso/login"]);
     assert_eq!(places(&set.secrets), ["mfa.yaml:5 default/duo"]);
-    assert_eq!(places(&set.namespaces), ["mfa.yaml:17 /sso"]);
+    assert_eq!(places(&set.namespaces), ["mfa.yaml:18 /sso"]);
     assert_eq!(set.others, 1);
 }
 

@@ -6,6 +6,7 @@
 //! compare     when two values of a field mean the same
 //! diff        how the two differ, and the bodies that mend it
 //! bindings    the same for a stage's places in flows
+//! referred    what specs refer to
 //! claims      whose a stage is
 //! failure     the one table of failures
 //! decide      the next step of a reconcile, and of a deletion
@@ -26,6 +27,7 @@ pub mod failure;
 mod live;
 mod note;
 mod record;
+mod referred;
 #[cfg(test)]
 mod tests;
 
@@ -39,4 +41,5 @@ pub use self::{
     live::{BoundTo, Live, Row},
     note::Note,
     record::{Fact, Record, Show},
+    referred::{AnyRow, Referred},
 };

@@ -18,6 +18,7 @@ mod claims;
 mod commands;
 mod connections;
 mod deletion;
+mod export;
 mod faults;
 mod fields;
 mod flow_deletion;

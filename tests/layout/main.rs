@@ -14,7 +14,7 @@ use std::{
 use source::{Source, sources};
 
 /// The rooms of `src/`, and which others each of them uses.
-const ROOMS: [(&str, &[&str]); 10] = [
+const ROOMS: [(&str, &[&str]); 11] = [
     ("main", &["cli"]),
     (
         "cli",
@@ -22,6 +22,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
             "offline",
             "manifests",
             "controller",
+            "export",
             "ops",
             "plan",
             "kinds",
@@ -30,6 +31,7 @@ const ROOMS: [(&str, &[&str]); 10] = [
         ],
     ),
     ("controller", &["ops", "plan", "kinds", "api", "authentik"]),
+    ("export", &["plan", "kinds", "api", "authentik"]),
     ("ops", &["kinds", "api", "authentik"]),
     ("plan", &["kinds", "api", "authentik"]),
     ("kinds", &["api", "authentik"]),

@@ -9,11 +9,11 @@ use std::collections::HashMap;
 use parking_lot::Mutex;
 use uuid::Uuid;
 
-use super::{rows::AnyRow, server::Server};
+use super::server::Server;
 use crate::{
     authentik::{Body, Collection, Error, Keyed},
     kinds::{NAME, STAGES_TO_TELL_APART, stage_to_tell_apart},
-    plan::claims::SameServer,
+    plan::{AnyRow, claims::SameServer},
 };
 
 /// How many pairs of URLs are remembered. Past that they are forgotten, and found out anew.

@@ -11,15 +11,12 @@ use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::{
-    list::{Differences, List, Listed, Rows, hash},
-    rows::{AnyRow, Referred},
-};
+use super::list::{Differences, List, Listed, Rows, hash};
 use crate::{
     authentik::{Client, Collection, DeniedKind, Error, Keyed, Remote, Weigh},
     controller::memory::Memory,
     kinds::Kind,
-    plan::{Live, Row, bindings::Binding},
+    plan::{AnyRow, Live, Referred, Row, bindings::Binding},
 };
 
 /// The most rows that a moving reading left in doubt and that are asked for one by one. The others stay as they are until

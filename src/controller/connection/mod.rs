@@ -39,7 +39,6 @@ pub use self::{
     declared::{Connection, Declared, key},
     list::{List, Listed, State},
     registry::{Found, Registry},
-    rows::{AnyRow, Referred},
     server::Server,
     turns::Turn,
 };

@@ -7,11 +7,14 @@ use super::stop::{Steps, Stop};
 use crate::{
     authentik::{Client, Collection, Error},
     controller::{
-        connection::{AnyRow, List, Referred, Server, State},
+        connection::{List, Server, State},
         memory::View,
     },
     kinds::{Field, Reference},
-    plan::failure::{Failure, Reason},
+    plan::{
+        AnyRow, Referred,
+        failure::{Failure, Reason},
+    },
 };
 
 /// The most objects that a message names.

@@ -11,13 +11,13 @@ use super::{
 use crate::{
     authentik::{Collection, Error, ObjectId},
     controller::{
-        connection::{AnyRow, Found, List, Referred, Server, State},
+        connection::{Found, List, Server, State},
         context::Context,
         memory::Creation,
     },
     kinds::Kind,
     plan::{
-        Desired, Fact, Ignored, Live, Record, Row,
+        AnyRow, Desired, Fact, Ignored, Live, Record, Referred, Row,
         bindings::Binding,
         decide::Holder,
         failure::{Failure, Reason},

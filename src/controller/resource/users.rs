@@ -16,12 +16,10 @@ use uuid::Uuid;
 use super::{bindings, resolve, stop::Steps, subject::Subject};
 use crate::{
     authentik::{Collection, Error, Keyed, ObjectId, Remote, UsedBy, Weigh},
-    controller::{
-        connection::{AnyRow, Server},
-        context::Context,
-    },
+    controller::{connection::Server, context::Context},
     kinds::{Bound, Kind, Users, users_of},
     plan::{
+        AnyRow,
         bindings::Binding,
         failure::{Failure, Reason},
     },
