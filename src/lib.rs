@@ -3,6 +3,7 @@
 //! # How it is laid out
 //! From the top to the bottom; each uses those below it only, and `tests/layout/` holds the code to that.
 //! - [`cli`]: the command line, one file a subcommand.
+//! - [`impact`]: whom a change of a validation stage hits.
 //! - [`controller`]: the watches, a task for each connection, a memory for each resource, and the reconcile.
 //! - [`ops`]: logs, metrics, traces, health, leader election, rights.
 //! - [`plan`]: every decision, without effects: from what is wanted and what is there to the next step.
@@ -27,6 +28,7 @@ pub mod api;
 pub mod authentik;
 pub mod cli;
 pub mod controller;
+pub mod impact;
 pub mod kinds;
 pub mod ops;
 pub mod plan;

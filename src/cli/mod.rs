@@ -1,8 +1,10 @@
 //! The command line: one file a subcommand.
 
 mod crds;
+pub mod impact;
 mod output;
 mod permissions;
+mod progress;
 mod rbac;
 mod run;
 mod target;

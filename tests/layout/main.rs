@@ -14,12 +14,21 @@ use std::{
 use source::{Source, sources};
 
 /// The rooms of `src/`, and which others each of them uses.
-const ROOMS: [(&str, &[&str]); 8] = [
+const ROOMS: [(&str, &[&str]); 9] = [
     ("main", &["cli"]),
     (
         "cli",
-        &["controller", "ops", "plan", "kinds", "api", "authentik"],
+        &[
+            "impact",
+            "controller",
+            "ops",
+            "plan",
+            "kinds",
+            "api",
+            "authentik",
+        ],
     ),
+    ("impact", &["kinds", "authentik"]),
     ("controller", &["ops", "plan", "kinds", "api", "authentik"]),
     ("ops", &["kinds", "api", "authentik"]),
     ("plan", &["kinds", "api", "authentik"]),

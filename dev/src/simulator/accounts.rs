@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
+/// The type of the accounts that outposts have.
+pub(crate) const OUTPOSTS: &str = "internal_service_account";
+
 /// A user.
 #[derive(Clone, Debug)]
 pub(crate) struct User {

@@ -1,5 +1,6 @@
 //! People and devices that a test puts into a simulator.
 
+use super::accounts::OUTPOSTS;
 use super::devices::NewDevice;
 use super::server::Simulator;
 use uuid::Uuid;
@@ -11,6 +12,16 @@ impl Simulator {
         let pk = state.accounts.add_user(username, username, true);
         state.accounts.set_type(pk, kind);
         pk
+    }
+
+    /// A token of an outpost's own account, which has no permissions.
+    pub fn create_outpost_token(&self) -> String {
+        let mut state = self.state();
+        let token = state.accounts.add_limited(&[]);
+        if let Some(user) = state.accounts.users.last_mut() {
+            user.kind = OUTPOSTS;
+        }
+        token
     }
 
     /// Lets a user sign in, or no more.
