@@ -314,7 +314,7 @@ mod tests {
     fn what_can_not_be_read_of_a_device_is_nothing() {
         for odd in [
             json!(null),
-            json!([1]),
+            json!("totp"),
             json!({"type": 5, "confirmed": "yes", "pk": {}, "external_id": "Key"}),
         ] {
             let nothing = Device {
