@@ -5,6 +5,7 @@
 //! - [`cli`]: the command line, one file a subcommand.
 //! - [`offline`]: the controller without Kubernetes, on manifests.
 //! - [`manifests`]: manifests from files, checked as Kubernetes would check them.
+//! - [`impact`]: whom a change of a validation stage hits.
 //! - [`controller`]: the watches, a task for each connection, a memory for each resource, and the reconcile.
 //! - [`ops`]: logs, metrics, traces, health, leader election, rights.
 //! - [`export`]: manifests of what is in authentik already, without effects too.
@@ -31,6 +32,7 @@ pub mod authentik;
 pub mod cli;
 pub mod controller;
 pub mod export;
+pub mod impact;
 pub mod kinds;
 pub mod manifests;
 pub mod offline;

@@ -127,6 +127,53 @@ impl Collection {
     pub const PROVIDERS: Self =
         Self::of(&Definition::new("providers/all", ("authentik_core", "provider")).numbered());
 
+    /// Users of every type.
+    pub const USERS: Self = Self::of(
+        &Definition::new("core/users", ("authentik_core", "user"))
+            .keyed("pk", "username")
+            .numbered(),
+    );
+    /// People's apps for codes. To be read only, as are all devices.
+    pub const TOTP_DEVICES: Self = Self::of(
+        &Definition::new(
+            "authenticators/admin/totp",
+            ("authentik_stages_authenticator_totp", "totpdevice"),
+        )
+        .numbered(),
+    );
+    /// People's keys.
+    pub const WEBAUTHN_DEVICES: Self = Self::of(
+        &Definition::new(
+            "authenticators/admin/webauthn",
+            ("authentik_stages_authenticator_webauthn", "webauthndevice"),
+        )
+        .numbered(),
+    );
+    /// People's apps of Duo.
+    pub const DUO_DEVICES: Self = Self::of(
+        &Definition::new(
+            "authenticators/admin/duo",
+            ("authentik_stages_authenticator_duo", "duodevice"),
+        )
+        .numbered(),
+    );
+    /// People's phone numbers.
+    pub const SMS_DEVICES: Self = Self::of(
+        &Definition::new(
+            "authenticators/admin/sms",
+            ("authentik_stages_authenticator_sms", "smsdevice"),
+        )
+        .numbered(),
+    );
+    /// People's mail addresses for codes; not before 2025.2.
+    pub const EMAIL_DEVICES: Self = Self::of(
+        &Definition::new(
+            "authenticators/admin/email",
+            ("authentik_stages_authenticator_email", "emaildevice"),
+        )
+        .numbered(),
+    );
+
     /// The collection that is defined so.
     pub const fn of(definition: &'static Definition) -> Self {
         Self(definition)

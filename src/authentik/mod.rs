@@ -24,6 +24,7 @@
 //! client      what can be asked for, one request a method
 //! reading     one reading of a list
 //! list        whole collections, page by page
+//! people      people, and which second factors they have
 //! duration    its durations
 //! text        how it stores texts
 //! ```
@@ -40,6 +41,7 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod list;
+mod people;
 mod reading;
 mod receive;
 mod refusal;
@@ -58,6 +60,7 @@ pub use self::{
     collection::{Collection, Definition, former_permission, model_permission, permission},
     config::{Config, ConfigError, Gate, Observed, Observer, base_url},
     error::{DeniedKind, Error},
+    people::{Account, Device, Person},
     reading::{Keyed, Listing, Weigh},
     shown::{Remote, Shown},
     text::stripped,

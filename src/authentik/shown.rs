@@ -6,7 +6,7 @@
 use std::{borrow::Borrow, fmt};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// Most bytes of a text that are read. A longer one makes its object unreadable.
 pub(super) const MAX_REMOTE: usize = 64 * 1024;
@@ -84,7 +84,7 @@ impl<'de> Deserialize<'de> for Remote {
 
 /// A text that is fit to be shown: one line, no control characters and none that turn the direction of writing,
 /// at most 300 characters, no secret.
-#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Shown(String);
 
 impl Shown {

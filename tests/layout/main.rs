@@ -14,13 +14,14 @@ use std::{
 use source::{Source, sources};
 
 /// The rooms of `src/`, and which others each of them uses.
-const ROOMS: [(&str, &[&str]); 11] = [
+const ROOMS: [(&str, &[&str]); 12] = [
     ("main", &["cli"]),
     (
         "cli",
         &[
             "offline",
             "manifests",
+            "impact",
             "controller",
             "export",
             "ops",
@@ -30,6 +31,7 @@ const ROOMS: [(&str, &[&str]); 11] = [
             "authentik",
         ],
     ),
+    ("impact", &["kinds", "authentik"]),
     ("controller", &["ops", "plan", "kinds", "api", "authentik"]),
     ("export", &["plan", "kinds", "api", "authentik"]),
     ("ops", &["kinds", "api", "authentik"]),
@@ -37,7 +39,15 @@ const ROOMS: [(&str, &[&str]); 11] = [
     ("kinds", &["api", "authentik"]),
     (
         "offline",
-        &["controller", "ops", "plan", "manifests", "kinds", "api"],
+        &[
+            "controller",
+            "manifests",
+            "ops",
+            "plan",
+            "kinds",
+            "api",
+            "authentik",
+        ],
     ),
     ("manifests", &["kinds", "api"]),
     ("api", &[]),

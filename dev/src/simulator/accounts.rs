@@ -1,10 +1,14 @@
 //! Users, roles and tokens, and the endpoints that manage them.
 
 use super::http::{self, Reply, Request};
+use super::people;
 use super::state::State;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
+
+/// The type of the accounts that outposts have.
+pub(crate) const OUTPOSTS: &str = "internal_service_account";
 
 /// A user.
 #[derive(Clone, Debug)]
@@ -13,7 +17,9 @@ pub(crate) struct User {
     pub(crate) uuid: Uuid,
     pub(crate) username: String,
     pub(crate) name: String,
-    pub(crate) email: &'static str,
+    pub(crate) email: String,
+    /// What the account is for: `internal`, `external` or a service account.
+    pub(crate) kind: &'static str,
     pub(crate) active: bool,
     pub(crate) superuser: bool,
     pub(crate) roles: Vec<Uuid>,
@@ -47,7 +53,8 @@ pub(crate) struct Accounts {
     pub(crate) roles: BTreeMap<Uuid, Role>,
     /// By identifier.
     pub(crate) tokens: BTreeMap<String, Token>,
-    admins: Uuid,
+    /// The group of superusers.
+    pub(crate) admins: Uuid,
     object_grants: u64,
 }
 
@@ -69,25 +76,45 @@ impl Accounts {
         let admin = accounts.add_user("akadmin", "authentik Default Admin", true);
         if let Some(user) = accounts.users.iter_mut().find(|user| user.pk == admin) {
             user.superuser = true;
-            user.email = "root@example.com";
+            user.email = "root@example.com".to_owned();
         }
         accounts.add_token("bootstrap", Token::new(key, admin));
         accounts
     }
 
     pub(crate) fn user(&self, pk: u64) -> Option<&User> {
-        self.users.iter().find(|user| user.pk == pk)
+        // Keys are given in order.
+        let place = self.users.binary_search_by_key(&pk, |user| user.pk);
+        place.ok().map(|place| &self.users[place])
+    }
+
+    /// The user of this name.
+    pub(crate) fn named(&mut self, username: &str) -> Option<&mut User> {
+        self.users.iter_mut().find(|user| user.username == username)
+    }
+
+    pub(crate) fn set_type(&mut self, pk: u64, kind: &'static str) {
+        if let Some(user) = self.users.iter_mut().find(|user| user.pk == pk) {
+            user.kind = kind;
+        }
+    }
+
+    /// Deletes a user.
+    pub(crate) fn remove_user(&mut self, pk: u64) {
+        self.users.retain(|user| user.pk != pk);
+        self.tokens.retain(|_, token| token.user != pk);
     }
 
     /// Adds a user. The first two keys belong to users that are never shown.
     pub(crate) fn add_user(&mut self, username: &str, name: &str, active: bool) -> u64 {
-        let pk = self.users.len() as u64 + 3;
+        let pk = self.users.last().map_or(3, |last| last.pk + 1);
         self.users.push(User {
             pk,
             uuid: Uuid::new_v4(),
             username: username.to_owned(),
             name: name.to_owned(),
-            email: "",
+            email: String::new(),
+            kind: "internal",
             active,
             superuser: false,
             roles: Vec::new(),
@@ -136,7 +163,10 @@ impl Accounts {
         key
     }
 
-    fn roles_of<'a>(&'a self, user: &'a User) -> impl Iterator<Item = (&'a Uuid, &'a Role)> {
+    pub(crate) fn roles_of<'a>(
+        &'a self,
+        user: &'a User,
+    ) -> impl Iterator<Item = (&'a Uuid, &'a Role)> {
         user.roles
             .iter()
             .filter_map(|pk| self.roles.get_key_value(pk))
@@ -178,50 +208,6 @@ impl Token {
     }
 }
 
-const DATE: &str = "2026-01-01T00:00:00.000001Z";
-const NO_EMAIL: &str = "d41d8cd98f00b204e9800998ecf8427e";
-const ADMIN_EMAIL: &str = "04edfc0ef6c6cf6d6b88fbc69f9f9071";
-
-fn avatar(state: &State, user: &User) -> String {
-    if state.rules.drawn_avatars {
-        return format!("{:A<626}", "data:image/svg+xml;base64,PHN2ZyB4bWxucz0i");
-    }
-    let hash = if user.email.is_empty() {
-        NO_EMAIL
-    } else {
-        ADMIN_EMAIL
-    };
-    format!("https://secure.gravatar.com/avatar/{hash}?size=158&rating=g&default=404")
-}
-
-/// The opaque id that authentik derives from a user.
-fn uid(user: &User) -> String {
-    format!("{0}{0}", user.uuid.simple())
-}
-
-fn render_user(state: &State, user: &User) -> Value {
-    let mut body = json!({
-        "pk": user.pk, "username": user.username, "name": user.name, "is_active": user.active,
-        "last_login": null, "is_superuser": user.superuser, "groups": [], "groups_obj": [],
-        "email": user.email, "avatar": avatar(state, user), "attributes": {}, "uid": uid(user),
-        "path": "users", "type": "internal", "uuid": user.uuid,
-    });
-    if state.rules.user_dates {
-        for date in ["date_joined", "password_change_date", "last_updated"] {
-            body[date] = json!(DATE);
-        }
-    }
-    if state.rules.user_roles {
-        body["roles"] = json!(user.roles);
-        body["roles_obj"] = state
-            .accounts
-            .roles_of(user)
-            .map(|(pk, role)| json!({ "pk": pk, "name": role.name }))
-            .collect();
-    }
-    body
-}
-
 /// `core/users/me/`.
 pub(crate) fn me(state: &State, user: &User) -> Reply {
     let accounts = &state.accounts;
@@ -229,8 +215,8 @@ pub(crate) fn me(state: &State, user: &User) -> Reply {
     let mut body = json!({
         "pk": user.pk, "username": user.username, "name": user.name, "is_active": user.active,
         "is_superuser": user.superuser, "groups": if user.superuser { admins } else { json!([]) },
-        "email": user.email, "avatar": avatar(state, user), "uid": uid(user), "settings": {},
-        "type": "internal",
+        "email": user.email, "avatar": people::avatar(state, user), "uid": people::uid(user), "settings": {},
+        "type": user.kind,
         "system_permissions":
             if user.superuser { state.seed.system_permissions.clone() } else { json!([]) },
     });
@@ -247,22 +233,6 @@ fn sent<'a>(data: &'a Value, field: &str) -> &'a str {
     data[field].as_str().unwrap_or_default()
 }
 
-/// `POST core/users/`.
-pub(crate) fn create_user(state: &mut State, request: &Request) -> Result<Reply, Reply> {
-    let data = http::data(&state.rules, request)?;
-    let active = data["is_active"].as_bool().unwrap_or(true);
-    let (username, name) = (sent(&data, "username"), sent(&data, "name"));
-    if username.is_empty() {
-        return Err(Reply::field_error("username", "This field is required."));
-    }
-    let pk = state.accounts.add_user(username, name, active);
-    let user = state
-        .accounts
-        .user(pk)
-        .ok_or_else(|| Reply::crash(request))?;
-    Ok(Reply::json(201, render_user(state, user)))
-}
-
 /// `POST core/tokens/`.
 pub(crate) fn create_token(state: &mut State, request: &Request) -> Result<Reply, Reply> {
     let data = http::data(&state.rules, request)?;
@@ -274,7 +244,7 @@ pub(crate) fn create_token(state: &mut State, request: &Request) -> Result<Reply
     let user = user.ok_or_else(|| Reply::field_error("user", "This field is required."))?;
     let expiring = data["expiring"].as_bool().unwrap_or(true);
     let endless = state.rules.app_password_without_expiry && intent == "app_password" && !expiring;
-    let expires = data["expires"].as_str().unwrap_or(DATE);
+    let expires = data["expires"].as_str().unwrap_or(people::DATE);
     let expires = if endless { Value::Null } else { json!(expires) };
     let token = Token {
         api: intent == "api",
@@ -284,7 +254,7 @@ pub(crate) fn create_token(state: &mut State, request: &Request) -> Result<Reply
     };
     let body = json!({
         "pk": token.pk, "managed": null, "identifier": identifier, "intent": intent,
-        "user": user.pk, "user_obj": render_user(state, &user), "description": "",
+        "user": user.pk, "user_obj": people::render(state, &user), "description": "",
         "expires": expires, "expiring": expiring,
     });
     state.accounts.add_token(identifier, token);

@@ -2,6 +2,7 @@
 
 use super::accounts::User;
 use super::auth::{self, Model};
+use super::events;
 use super::fields::{Field, FieldKind};
 use super::filters;
 use super::http::{self, Reply, Request};
@@ -50,6 +51,14 @@ fn fields() -> Vec<Field> {
 /// The settings of a binding that sets none.
 pub(crate) fn defaults() -> Map<String, Value> {
     serializer::with_defaults(&settings(), Map::new())
+}
+
+/// What the server calls a binding.
+pub(crate) fn title(binding: &Binding) -> String {
+    format!(
+        "Flow-stage binding #{} to {}",
+        binding.order, binding.target
+    )
 }
 
 /// `flows/bindings/`.
@@ -109,14 +118,18 @@ fn change(state: &mut State, request: &Request, pk: Uuid) -> Result<Reply, Reply
     let stage_sent = values.contains_key("stage");
     let mut binding = state.bindings[&pk].clone();
     let place = Place::take(&mut values, Some(&binding)).ok_or_else(|| Reply::crash(request))?;
-    state.unbind(pk);
+    let mut diff = events::changes(&binding.fields, &values);
+    diff.extend(events::changes(
+        &Place::of(&binding).values(),
+        &place.values(),
+    ));
     binding.target = place.target;
     binding.stage = place.stage;
     binding.order = place.order;
     binding.fields.extend(values);
     binding.touched = state.tick();
-    state.bound.entry(binding.stage).or_default().insert(pk);
-    state.bindings.insert(pk, binding);
+    state.rebind(binding.clone());
+    state.note("model_updated", events::binding(&binding), diff);
     Ok(Reply::ok(render(state, &state.bindings[&pk], stage_sent)))
 }
 
@@ -135,6 +148,15 @@ impl Place {
             stage: binding.stage,
             order: binding.order,
         }
+    }
+
+    fn values(self) -> Map<String, Value> {
+        let key = |id: Uuid| json!(id.simple().to_string());
+        Map::from_iter([
+            ("target".to_owned(), key(self.target)),
+            ("stage".to_owned(), key(self.stage)),
+            ("order".to_owned(), json!(self.order)),
+        ])
     }
 
     /// Reads the place from a valid body; what is missing stays as it was.

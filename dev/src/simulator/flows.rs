@@ -2,6 +2,7 @@
 
 use super::accounts::User;
 use super::auth::{self, Model};
+use super::events;
 use super::fields::{Context, Field, FieldKind, Invalid};
 use super::filters;
 use super::http::{self, Reply, Request};
@@ -235,9 +236,12 @@ fn change(state: &mut State, request: &Request, pk: Uuid) -> Result<Reply, Reply
     let touched = state.tick();
     if let Some(flow) = state.flows.get_mut(&pk) {
         state.slugs.remove(flow.text("slug"));
+        let diff = events::changes(&flow.fields, &values);
         flow.fields.extend(values);
         flow.touched = touched;
         state.slugs.insert(flow.text("slug").to_owned(), pk);
+        let model = events::flow(flow);
+        state.note("model_updated", model, diff);
     }
     Ok(Reply::ok(render(state, &state.flows[&pk])))
 }

@@ -15,6 +15,7 @@ pub(crate) struct Request {
     pub(crate) accept: Option<String>,
     pub(crate) accept_language: Option<String>,
     pub(crate) content_type: Option<String>,
+    pub(crate) user_agent: Option<String>,
     pub(crate) body: Vec<u8>,
 }
 

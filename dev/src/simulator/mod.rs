@@ -1,7 +1,7 @@
 //! A simulated authentik: an HTTP server in this process that answers as a real one does.
 //!
 //! It covers the stages of second factors and what they touch: flows, bindings, `WebAuthn` device
-//! types, users, tokens and permissions. Its rules are those of the server, not of any
+//! types, users, their devices, tokens, permissions and the audit log. Its rules are those of the server, not of any
 //! client, and `tests/contract.rs` holds them to recordings of real servers. What differs between
 //! releases is in `versions.rs`.
 
@@ -9,15 +9,20 @@ mod accounts;
 mod auth;
 mod bindings;
 mod busy;
+mod clock;
+mod devices;
 mod durations;
+mod events;
 mod field_filters;
 mod fields;
 mod filters;
 mod flows;
+mod given;
 mod http;
 mod install;
 mod kinds;
 mod pagination;
+mod people;
 mod python;
 mod router;
 mod rows;
@@ -36,6 +41,7 @@ mod texts;
 mod used_by;
 mod versions;
 
+pub use devices::{DeviceKind, NewDevice};
 pub use server::{Latency, Simulator, serve};
 pub use sets::HeldSets;
 pub use versions::Version;

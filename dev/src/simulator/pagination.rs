@@ -1,6 +1,7 @@
 //! Pages of lists, as authentik numbers them.
 
-use super::http::{Reply, Request};
+use super::http::{Body, Reply, Request};
+use super::state::State;
 use super::versions::Rules;
 use serde_json::{Value, json};
 
@@ -35,6 +36,16 @@ pub(crate) fn page<T>(
     let mut reply = Reply::ok(body);
     reply.rows = shown.len();
     Ok(reply)
+}
+
+/// A page with what the release offers to complete searches of such rows with.
+pub(crate) fn completed(state: &State, mut reply: Reply, rows: &str) -> Reply {
+    if let (Body::Json(body), Some(autocomplete)) =
+        (&mut reply.body, state.seed.autocomplete.get(rows))
+    {
+        body["autocomplete"] = autocomplete.clone();
+    }
+    reply
 }
 
 /// An unusable size counts as none given, a large one as the largest allowed.

@@ -3,9 +3,12 @@
 use super::accounts;
 use super::auth;
 use super::bindings;
+use super::devices;
+use super::events;
 use super::flows;
 use super::http::{self, Reply, Request};
 use super::kinds::DUO;
+use super::people;
 use super::python;
 use super::rows;
 use super::stages::{self, Scope};
@@ -22,7 +25,9 @@ pub(crate) fn answer(state: &mut State, request: &Request) -> Reply {
     if state.database_down {
         return Reply::crash(request);
     }
+    state.begin_request(request);
     let mut reply = view(state, request).unwrap_or_else(|reply| reply);
+    state.end_request();
     if state.redis_down && !request.is_read() && reply.status < 300 {
         // The row is written before anybody is told of it, and the telling fails.
         return Reply::crash(request);
@@ -56,6 +61,10 @@ fn view(state: &mut State, request: &Request) -> Result<Reply, Reply> {
         ["propertymappings", "all", rest @ ..] => {
             rows::answer(state, request, &rows::MAPPINGS, rest)
         }
+        ["core", "users"] => people::users(state, request),
+        ["core", "groups"] => people::groups(state, request),
+        ["authenticators", "admin", rest @ ..] => devices::answer(state, request, rest),
+        ["events", "events"] => events::collection(state, request),
         ["core" | "rbac", ..] => account_view(state, request, &parts),
         ["admin", "version"] => system::version(state, request),
         ["admin", "settings"] => system::settings(state, request),
@@ -133,7 +142,7 @@ fn account_view(state: &mut State, request: &Request, parts: &[&str]) -> Result<
         return Err(auth::forbidden());
     }
     match (request.method.as_str(), parts) {
-        ("POST", ["core", "users"]) => accounts::create_user(state, request),
+        ("POST", ["core", "groups", key, "add_user"]) => people::add_member(state, request, key),
         ("POST", ["core", "tokens"]) => accounts::create_token(state, request),
         ("GET", ["core", "tokens", identifier, "view_key"]) => {
             accounts::view_key(state, identifier)

@@ -141,9 +141,7 @@ fn item(state: &mut State, request: &Request, view: &View, key: &str) -> Result<
         }
         ("PUT" | "PATCH", Some(table)) => {
             let values = validated(state, request, table, Some(id))?;
-            if let Some(row) = state.rows.get_mut(&id) {
-                row.fields.extend(values);
-            }
+            state.change_row(id, values);
             Ok(Reply::ok(view.render(&state.rows[&id])))
         }
         _ => Err(Reply::method_not_allowed(request)),

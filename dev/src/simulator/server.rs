@@ -155,6 +155,11 @@ impl Simulator {
         }
     }
 
+    /// What it holds.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.app.state()
+    }
+
     /// Where it listens: `http://127.0.0.1:port`.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -192,17 +197,6 @@ impl Simulator {
     /// Makes a role that a user has, and returns the role's key.
     pub fn create_role(&self, name: &str, username: &str) -> Uuid {
         self.app.state().accounts.add_role(name, username)
-    }
-
-    /// Enrols a user's device through a set-up stage of any kind. `used_by/` tells of Duo, SMS and e-mail devices;
-    /// TOTP, static and `WebAuthn` devices do not refer to their stage, so it is as if they were not there.
-    pub fn enroll_device(&self, stage: Uuid, name: &str) {
-        self.app.state().enroll_device(stage, name);
-    }
-
-    /// Enrols a user's device through a Duo stage, as `used_by/` then tells.
-    pub fn enroll_duo_device(&self, stage: Uuid, name: &str) {
-        self.enroll_device(stage, name);
     }
 
     /// Refuses from now on to delete a stage through which devices are enrolled, as 2026.8 does: with an internal
@@ -355,6 +349,7 @@ fn decode(method: &Method, uri: &Uri, headers: &HeaderMap, body: &Bytes) -> Requ
         accept: header(header::ACCEPT),
         accept_language: header(header::ACCEPT_LANGUAGE),
         content_type: header(header::CONTENT_TYPE),
+        user_agent: header(header::USER_AGENT),
         body: body.to_vec(),
     }
 }

@@ -86,7 +86,9 @@ pub(crate) fn item(
         }
         ("DELETE", _) => {
             let pk = find(state, request, scope, key, &user)?.pk;
-            if state.devices_protected && state.devices.iter().any(|device| device.stage == pk) {
+            if state.devices_protected
+                && state.devices.iter().any(|device| device.stage == Some(pk))
+            {
                 return Err(Reply::page(500));
             }
             state.remove_stage(pk);

@@ -1,6 +1,8 @@
 //! What a simulated server holds in memory.
 
 use super::accounts::Accounts;
+use super::devices::Device;
+use super::events::{self, Log};
 use super::kinds::{self, Kind};
 use super::python;
 use super::sets::Unwritten;
@@ -55,12 +57,10 @@ pub(crate) struct Binding {
     pub(crate) touched: u64,
 }
 
-/// A user's device, of a kind that refers to the stage that it was enrolled through.
-#[derive(Clone, Debug)]
-pub(crate) struct Device {
-    pub(crate) id: u64,
-    pub(crate) stage: Uuid,
-    pub(crate) name: String,
+/// What an event says of a new row: the key of its base row, and no more.
+fn created(base: &str, key: Uuid) -> Map<String, Value> {
+    let new = json!({ "new_value": key.simple().to_string(), "previous_value": null });
+    Map::from_iter([(base.to_owned(), new)])
 }
 
 /// Everything a server knows.
@@ -80,6 +80,7 @@ pub(crate) struct State {
     pub(crate) devices: Vec<Device>,
     pub(crate) rows: HashMap<Uuid, Row>,
     pub(crate) accounts: Accounts,
+    pub(crate) log: Log,
     pub(crate) database_down: bool,
     pub(crate) redis_down: bool,
     /// Whether a stage's row is written before its sets.
@@ -108,6 +109,7 @@ impl State {
             devices: Vec::new(),
             rows: HashMap::new(),
             accounts: Accounts::new(token),
+            log: Log::default(),
             database_down: false,
             redis_down: false,
             rows_first: false,
@@ -148,16 +150,19 @@ impl State {
         let fields = super::serializer::with_defaults(&self.kinds[kind].fields, values);
         let (pk, touched) = (Uuid::new_v4(), self.tick());
         self.names.insert(name.clone(), pk);
-        self.stages.insert(
+        let stage = Stage {
             pk,
-            Stage {
-                pk,
-                kind,
-                name,
-                fields,
-                touched,
-            },
+            kind,
+            name,
+            fields,
+            touched,
+        };
+        self.note(
+            "model_created",
+            events::stage(self, &stage),
+            created("stage_ptr", pk),
         );
+        self.stages.insert(pk, stage);
         pk
     }
 
@@ -167,13 +172,19 @@ impl State {
         let Some(stage) = self.stages.get_mut(&pk) else {
             return;
         };
+        let mut diff = events::changes(&stage.fields, &values);
         if let Some(Value::String(name)) = values.remove("name") {
+            if stage.name == name {
+                diff.remove("name");
+            }
             self.names.remove(&stage.name);
             self.names.insert(name.clone(), pk);
             stage.name = name;
         }
         stage.fields.extend(values);
         stage.touched = touched;
+        let stage = stage.clone();
+        self.note("model_updated", events::stage(self, &stage), diff);
     }
 
     /// Removes a stage with its bindings, its devices and every reference to it.
@@ -183,29 +194,16 @@ impl State {
         };
         self.names.remove(&stage.name);
         for binding in self.bound.remove(&pk).unwrap_or_default() {
-            self.bindings.remove(&binding);
+            self.unbind(binding);
         }
-        self.devices.retain(|device| device.stage != pk);
+        self.devices.retain(|device| device.stage != Some(pk));
+        self.note("model_deleted", events::stage(self, &stage), Map::new());
         let key = json!(pk);
         for stage in self.stages.values_mut() {
             if let Some(Value::Array(used)) = stage.fields.get_mut("configuration_stages") {
                 used.retain(|used| *used != key);
             }
         }
-    }
-
-    /// Enrols a user's device through a stage. Of kinds whose devices refer to no stage, nothing tells of it.
-    pub(crate) fn enroll_device(&mut self, stage: Uuid, name: &str) {
-        let refers = |stage: &Stage| self.kind(stage).device.is_some();
-        if !self.stages.get(&stage).is_some_and(refers) {
-            return;
-        }
-        let id = self.tick();
-        self.devices.push(Device {
-            id,
-            stage,
-            name: name.to_owned(),
-        });
     }
 
     /// Adds a flow; fields that are not given get their defaults.
@@ -220,6 +218,8 @@ impl State {
             touched,
         };
         self.slugs.insert(flow.text("slug").to_owned(), pk);
+        let diff = created("policybindingmodel_ptr", flow.base);
+        self.note("model_created", events::flow(&flow), diff);
         self.flows.insert(pk, flow);
         pk
     }
@@ -241,6 +241,7 @@ impl State {
         }
         self.unset(&json!(pk));
         self.forget_flow(&json!(pk));
+        self.note("model_deleted", events::flow(&flow), Map::new());
     }
 
     /// Takes a flow or mapping that is gone out of the stages that name it.
@@ -265,28 +266,44 @@ impl State {
         let (pk, touched) = (Uuid::new_v4(), self.tick());
         let base = Uuid::new_v4();
         self.bound.entry(stage).or_default().insert(pk);
-        self.bindings.insert(
+        let binding = Binding {
             pk,
-            Binding {
-                pk,
-                base,
-                target,
-                stage,
-                order,
-                fields,
-                touched,
-            },
-        );
+            base,
+            target,
+            stage,
+            order,
+            fields,
+            touched,
+        };
+        let diff = created("policybindingmodel_ptr", base);
+        self.note("model_created", events::binding(&binding), diff);
+        self.bindings.insert(pk, binding);
         pk
     }
 
     /// Removes a binding.
     pub(crate) fn unbind(&mut self, pk: Uuid) {
-        if let Some(binding) = self.bindings.remove(&pk)
-            && let Some(bound) = self.bound.get_mut(&binding.stage)
-        {
+        let Some(binding) = self.bindings.remove(&pk) else {
+            return;
+        };
+        if let Some(bound) = self.bound.get_mut(&binding.stage) {
             bound.remove(&pk);
         }
+        self.note("model_deleted", events::binding(&binding), Map::new());
+    }
+
+    /// Puts a changed binding in the place of what it was.
+    pub(crate) fn rebind(&mut self, binding: Binding) {
+        if let Some(old) = self.bindings.get(&binding.pk)
+            && let Some(bound) = self.bound.get_mut(&old.stage)
+        {
+            bound.remove(&binding.pk);
+        }
+        self.bound
+            .entry(binding.stage)
+            .or_default()
+            .insert(binding.pk);
+        self.bindings.insert(binding.pk, binding);
     }
 
     /// The bindings of a stage, by order.

@@ -1,6 +1,7 @@
 //! Tables whose rows are nothing but their fields, as far as anybody here looks: brands, providers and mappings.
 
 use super::auth::Model;
+use super::events;
 use super::fields::{Field, FieldKind};
 use super::state::State;
 use super::versions::Rules;
@@ -208,8 +209,19 @@ impl State {
             fields,
             managed: None,
         };
+        self.note("model_created", events::row(&row), Map::new());
         self.rows.insert(id, row);
         id
+    }
+
+    /// Changes a row's fields.
+    pub(crate) fn change_row(&mut self, id: Uuid, values: Map<String, Value>) {
+        if let Some(row) = self.rows.get_mut(&id) {
+            let diff = events::changes(&row.fields, &values);
+            row.fields.extend(values);
+            let model = events::row(row);
+            self.note("model_updated", model, diff);
+        }
     }
 
     /// Whether a table has a row.
@@ -225,7 +237,9 @@ impl State {
 
     /// Removes a row, and what stages say of it.
     pub(crate) fn remove_row(&mut self, id: Uuid) {
-        self.rows.remove(&id);
+        if let Some(row) = self.rows.remove(&id) {
+            self.note("model_deleted", events::row(&row), Map::new());
+        }
         self.unset(&json!(id));
     }
 

@@ -3,11 +3,12 @@
 use super::accounts::User;
 use super::auth::Model;
 use super::bindings;
+use super::devices::Device;
 use super::flows;
 use super::kinds::Kind;
 use super::python;
 use super::stages::{self, DEVICE_TYPE_FIELDS};
-use super::state::{Binding, Device, Flow, Stage, State};
+use super::state::{Binding, Flow, Stage, State};
 use super::system;
 use super::tables::{Row, Table};
 use serde_json::{Value, json};
@@ -71,7 +72,7 @@ fn devices(state: &State, stage: &Stage) -> Vec<Entry> {
         app: kind.app,
         name,
     };
-    let of_stage = |device: &&Device| device.stage == stage.pk;
+    let of_stage = |device: &&Device| device.stage == Some(stage.pk);
     let devices = state.devices.iter().filter(of_stage);
     devices
         .map(|device| entry(model, &device.id, device.name.clone(), "cascade"))
@@ -160,11 +161,12 @@ fn entry(model: Model, pk: &impl ToString, name: String, action: &str) -> Entry 
 }
 
 fn binding_entry(binding: &Binding) -> Entry {
-    let name = format!(
-        "Flow-stage binding #{} to {}",
-        binding.order, binding.target
-    );
-    entry(bindings::MODEL, &binding.pk, name, "cascade")
+    entry(
+        bindings::MODEL,
+        &binding.pk,
+        bindings::title(binding),
+        "cascade",
+    )
 }
 
 fn flow_name(flow: &Flow) -> String {

@@ -79,6 +79,9 @@ pub(crate) struct Seed {
     pub(crate) settings: Option<Value>,
     pub(crate) stage_types: Value,
     pub(crate) system_permissions: Value,
+    /// What lists offer to complete searches with, by their rows.
+    #[serde(default)]
+    pub(crate) autocomplete: Value,
     /// `(aaguid, description)`. Devices that no recording names have stand-ins, so that counts fit.
     pub(crate) device_types: Vec<(String, String)>,
 }
@@ -136,6 +139,18 @@ pub(crate) struct Rules {
     pub(crate) user_dates: bool,
     /// Whether users show their roles.
     pub(crate) user_roles: bool,
+    /// Whether a group can have several parents.
+    pub(crate) groups_have_parents: bool,
+    /// Whether devices are shown to superusers only, instead of by permission (2024.12).
+    pub(crate) devices_for_superusers: bool,
+    /// Whether devices show their times, and whose they are.
+    pub(crate) device_details: bool,
+    /// Whether asking for the devices of nobody is an error.
+    pub(crate) unknown_owner_refused: bool,
+    /// Whether events show what has changed.
+    pub(crate) event_diffs: bool,
+    /// Whether events name their request.
+    pub(crate) request_ids: bool,
     /// Whether `used_by/` shouts its actions.
     pub(crate) loud_used_by: bool,
     /// Whether permissions are assigned to roles instead of users.
@@ -195,6 +210,12 @@ impl Rules {
             invalid_utf8_crashes: charset,
             user_dates: v2025_10,
             user_roles: v2026_5,
+            groups_have_parents: v2026_5,
+            devices_for_superusers: !v2025_10,
+            device_details: v2025_10,
+            unknown_owner_refused: v2026_5,
+            event_diffs: !v2024_8,
+            request_ids: v2024_8,
             loud_used_by: !v2024_8,
             assigns_to_roles: v2026_5,
             app_password_without_expiry: v2024_8,

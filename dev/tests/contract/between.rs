@@ -2,6 +2,8 @@
 
 use crate::recording::Exchange;
 use crate::replay::{FLOWS, Replay, is_default};
+use devkit::simulator::DeviceKind::{Duo, Email, Sms, Static, Totp, WebAuthn};
+use devkit::simulator::NewDevice;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -27,6 +29,8 @@ impl Replay {
                 .await;
             }
             "x-duo-106-items-no-page-size" => self.many_stages().await,
+            "people-user-alice" => self.simulator.set_email("akadmin", "akadmin@example.com"),
+            "devices-all-of-alice" => self.enroll().await,
             "x-db-down-list" => self.outage().await,
             "x-db-up-again-list" => self.simulator.set_database_down(false),
             "x-redis-down-list" => self.simulator.set_redis_down(true),
@@ -162,6 +166,38 @@ impl Replay {
             &stage["pk"],
         );
         self.simulator.set_database_down(true);
+    }
+
+    /// Gives people the devices that were put into the recorded server's database.
+    async fn enroll(&self) {
+        let type_of_key = uuid::uuid!("ee882879-721c-4913-9775-3dfcce97072a");
+        self.simulator
+            .add_device_type(type_of_key, "YubiKey 5 Series");
+        let devices = [
+            ("rec-alice", NewDevice::of(Totp, "phone")),
+            (
+                "rec-alice",
+                NewDevice::of(Static, "paper").with("canary-static-t"),
+            ),
+            (
+                "rec-alice",
+                NewDevice::of(WebAuthn, "key").of_type(type_of_key),
+            ),
+            ("rec-bob", NewDevice::of(Totp, "half").unconfirmed()),
+            ("rec-bob", NewDevice::of(Sms, "sms").with("+15550001")),
+            (
+                "rec-bob",
+                NewDevice::of(Email, "mail").with("bob@example.com"),
+            ),
+            ("rec-carol", NewDevice::of(Duo, "duo")),
+        ];
+        let users = self.all("/api/v3/core/users/").await;
+        for (owner, device) in devices {
+            let mut users = users.iter();
+            let user = users.find(|user| user["username"] == owner);
+            let pk = user.and_then(|user| user["pk"].as_u64());
+            self.simulator.give_device(pk.expect("a user"), device);
+        }
     }
 
     /// Deletes everything that a fresh server does not have.

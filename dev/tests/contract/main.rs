@@ -93,4 +93,6 @@ recordings! {
     kinds_2024_8: "kinds" V2024_8,
     kinds_2025_10: "kinds" V2025_10,
     kinds_2026_5: "kinds" V2026_5,
+    people_2024_2: "people" V2024_2,
+    people_2026_5: "people" V2026_5,
 }

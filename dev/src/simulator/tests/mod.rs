@@ -1,4 +1,5 @@
 mod kinds;
+mod people;
 
 use super::{Latency, Simulator, Version};
 use reqwest::{Client, Method, Response};
@@ -15,10 +16,14 @@ struct Bench {
 
 impl Bench {
     async fn new() -> Self {
+        Self::of(Version::V2026_5).await
+    }
+
+    async fn of(version: Version) -> Self {
         // Another test of this process may have chosen it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
-            simulator: Simulator::start(Version::V2026_5).await,
+            simulator: Simulator::start(version).await,
             client: Client::new(),
         }
     }
