@@ -1,90 +1,145 @@
 //! `impact`: whom a change of a validation stage hits, before it hits them.
 
-use std::{io::Write, process::ExitCode};
+use std::{io::Write, process::ExitCode, sync::Arc, time::Duration};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use serde_json::Value;
 
 use super::{
     output::{Ended, Failed, Out},
     progress::Progress,
+    report::Format,
+    sources::{Knowledge, Sources, server},
+    target::Target,
 };
 use crate::{
-    authentik::Client,
+    controller::{Manner, Rehearsal},
     impact::{self, Report},
-    kinds::Fields,
+    kinds::{AuthenticatorValidateStage, Kind},
+    offline::{self, Session},
 };
+
+/// How the command is used.
+pub const EXAMPLES: &str = "\
+Examples:
+  # Whom do these manifests hit, and who are they?
+  authentik-stage-operator impact -f mfa/ --url https://auth.example.com --token-file token --users
+  # In a pipeline: fail where anybody would be locked out
+  AUTHENTIK_TOKEN=... authentik-stage-operator impact -f mfa/ --url https://auth.example.com --fail-on-lockout 0";
 
 /// What it ends with where more people would be locked out than may be.
 const TOO_MANY: u8 = 2;
 
-/// How a report is written.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Format {
-    /// For a person.
-    #[default]
-    Text,
-    /// For a program.
-    Json,
-    /// For a comment on a change.
-    Markdown,
+/// Arguments of `impact`.
+#[derive(Args, Debug)]
+pub struct Impact {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    knowledge: Knowledge,
+    #[command(flatten)]
+    settings: Settings,
 }
 
-/// How a report is made, and what of.
+/// How a report is made, and when it is a failure.
 #[derive(Args, Clone, Debug, Default)]
-pub struct Impact {
+struct Settings {
     /// List by name whom the change hits.
     #[arg(long)]
-    pub users: bool,
-    /// End with 2 where more people than this would be locked out. Those of whom it can't be told count too.
+    users: bool,
+    /// End with 2 where a stage would lock out more people than this. Those of whom it can't be told count too.
     #[arg(long, value_name = "N")]
-    pub fail_on_lockout: Option<u64>,
+    fail_on_lockout: Option<u64>,
     /// How the report is written.
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Format,
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
 }
 
 impl Impact {
-    /// Prints whom it hits when the stage of this name, with the fields `before` (nothing where there is no such stage), gets
-    /// what is wanted of its fields. What is not wanted otherwise stays as it is.
+    /// Writes whom it hits when these manifests are applied, for each validation stage that would change.
     ///
     /// # Errors
-    /// Where authentik can't be read, the token is not shown devices, or the output can't be written.
-    pub async fn run(
-        &self,
-        client: &Client,
-        name: &str,
-        before: Option<&Fields>,
-        wanted: &Fields,
-        out: &mut Out,
-    ) -> Ended {
-        let report = {
-            let after = impact::merged(before, wanted);
-            let bar = Progress::of("people");
-            let progress = |done, of| bar.at(done, of);
-            let report = impact::assess(client, name, before, &after, &progress).await;
-            report.map_err(|error| Failed::Because(error.to_string()))?
+    /// Where manifests or server can't be used, or the token is not shown devices.
+    pub async fn run(self, out: &mut Out) -> Ended {
+        let set = self.sources.read()?;
+        let server = server(&self.target, &self.knowledge, &set).await?;
+        let manner = Manner {
+            rehearsal: Some(Arc::new(Rehearsal::default())),
+            passes_over_missing_secrets: true,
         };
-        out.write_all(self.written(&report)?.as_bytes())?;
-        Ok(self.verdict(&report))
+        let session = Session::start(&set, &server, manner, Arc::new(|_, _, _| {}))?;
+        let reports = reports(&session).await;
+        session.end().await;
+        let reports = reports?;
+        out.write_all(self.settings.written(&reports)?.as_bytes())?;
+        Ok(self.settings.verdict(&reports))
     }
+}
 
-    fn written(&self, report: &Report) -> Result<String, Failed> {
-        let mut text = String::new();
-        let written = match self.output {
-            Format::Text => impact::text(report, self.users, &mut text),
-            Format::Markdown => impact::markdown(report, self.users, &mut text),
-            Format::Json => {
-                text = format!("{:#}\n", impact::json(report, self.users));
-                Ok(())
-            }
+async fn reports(session: &Session) -> Result<Vec<Report>, Failed> {
+    let ended = session.settled(Duration::ZERO).await;
+    let stages = ended
+        .into_iter()
+        .filter(|ended| ended.id.kind == AuthenticatorValidateStage::KIND);
+    let mut reports = Vec::new();
+    for stage in stages {
+        reports.extend(report(session, stage).await?);
+    }
+    Ok(reports)
+}
+
+/// Whom the change of this stage hits; nothing where it stays as it is.
+async fn report(session: &Session, stage: offline::Ended) -> Result<Option<Report>, Failed> {
+    let planned = stage.planned;
+    let Some(wanted) = planned.after else {
+        return match stage.reason.as_str() {
+            "InSync" | "Drifted" | "" => Ok(None),
+            reason => Err(format!("{}: {reason}: {}", stage.id, stage.message).into()),
         };
-        written.map_err(|_| "the report can't be written")?;
+    };
+    let client = session.client_of(&stage.id);
+    let client = client.ok_or_else(|| format!("{}: its server does not answer", stage.id))?;
+    let after = impact::merged(planned.before.as_ref(), &wanted);
+    let bar = Progress::of("people");
+    let progress = |done, of| bar.at(done, of);
+    let name = stage.id.to_string();
+    let report = impact::assess(&client, &name, planned.before.as_ref(), &after, &progress).await;
+    match report {
+        Ok(report) => Ok(Some(report)),
+        Err(error) => Err(format!("{name}: {error}").into()),
+    }
+}
+
+impl Settings {
+    fn written(&self, reports: &[Report]) -> Result<String, Failed> {
+        if self.output == Format::Json {
+            let reports = reports
+                .iter()
+                .map(|report| impact::json(report, self.users));
+            return Ok(format!("{:#}\n", reports.collect::<Value>()));
+        }
+        let mut text = String::new();
+        for report in reports {
+            let written = match self.output {
+                Format::Markdown => impact::markdown(report, self.users, &mut text),
+                _ => impact::text(report, self.users, &mut text),
+            };
+            written.map_err(|_| "the report can't be written")?;
+        }
+        if reports.is_empty() {
+            text.push_str("No validation stage would change.\n");
+        }
         Ok(text)
     }
 
-    fn verdict(&self, report: &Report) -> ExitCode {
+    fn verdict(&self, reports: &[Report]) -> ExitCode {
         let most = self.fail_on_lockout.unwrap_or(u64::MAX);
-        match report.locked_out_at_worst() > most {
+        match reports
+            .iter()
+            .any(|report| report.locked_out_at_worst() > most)
+        {
             true => ExitCode::from(TOO_MANY),
             false => ExitCode::SUCCESS,
         }
@@ -116,11 +171,11 @@ mod tests {
     #[test]
     fn more_people_than_may_be_locked_out_end_it_with_2() {
         let ends = |fail_on_lockout| {
-            let command = Impact {
+            let command = Settings {
                 fail_on_lockout,
-                ..Impact::default()
+                ..Settings::default()
             };
-            format!("{:?}", command.verdict(&report()))
+            format!("{:?}", command.verdict(&[report()]))
         };
         let code = |code: u8| format!("{:?}", ExitCode::from(code));
         assert_eq!(ends(None), code(0));
@@ -133,12 +188,12 @@ mod tests {
     fn each_format_shows_names_only_where_they_are_asked_for() {
         for output in [Format::Text, Format::Json, Format::Markdown] {
             for users in [false, true] {
-                let command = Impact {
+                let command = Settings {
                     users,
                     output,
-                    ..Impact::default()
+                    ..Settings::default()
                 };
-                let text = command.written(&report()).expect("a text");
+                let text = command.written(&[report()]).expect("a text");
                 assert_eq!(text.contains("zoe"), users, "{text}");
                 assert!(text.ends_with('\n'), "{text}");
             }

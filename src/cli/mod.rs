@@ -4,7 +4,7 @@ mod apply;
 mod crds;
 mod diff;
 mod export;
-pub mod impact;
+mod impact;
 mod output;
 mod permissions;
 mod progress;
@@ -36,6 +36,10 @@ enum Command {
     /// does, and 1 where something can't be done.
     #[command(after_help = diff::EXAMPLES)]
     Diff(Box<diff::Diff>),
+    /// Show whom a change of validation stages hits: who would be locked out, asked to enrol, or let through. Ends with 2 where
+    /// more people would be locked out than may be.
+    #[command(after_help = impact::EXAMPLES)]
+    Impact(Box<impact::Impact>),
     /// Apply manifests once, without Kubernetes. Nothing is ever deleted.
     #[command(after_help = apply::EXAMPLES)]
     Apply(Box<apply::Apply>),
@@ -68,6 +72,7 @@ impl Command {
         match self {
             Self::Run(run) => run.run().await?,
             Self::Diff(diff) => return diff.run(out).await,
+            Self::Impact(impact) => return impact.run(out).await,
             Self::Apply(apply) => return apply.run(out).await,
             Self::Crds(crds) => crds.run(out)?,
             Self::Rbac(rbac) => rbac.run(out)?,

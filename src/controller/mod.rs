@@ -41,7 +41,8 @@ use kube::Client;
 pub use self::rehearsal::{FieldChange, Manner, Planned, Rehearsal};
 use self::{context::Context, hooks::Tasks, secrets::Watched, shared::Shared, watch::Stop};
 use crate::{
-    kinds::{ForEachKind, Kind, for_each_kind},
+    authentik,
+    kinds::{ForEachKind, Kind, ResourceId, for_each_kind},
     ops::{leader::Leadership, metrics},
 };
 
@@ -111,6 +112,15 @@ impl Controller {
     /// later.
     pub async fn settled(&self) {
         self.ctx.shared.settled().await;
+    }
+
+    /// A client of the server of this resource; nothing where that can't be used.
+    #[must_use]
+    pub fn client_of(&self, id: &ResourceId) -> Option<authentik::Client> {
+        let standing = self.ctx.shared.memory.standing(id)?;
+        let reference = standing.connection.as_ref();
+        let server = self.ctx.registry.working(&id.namespace, reference)?;
+        Some(server.client.clone())
     }
 
     /// All metrics as OpenMetrics text.

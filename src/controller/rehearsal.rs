@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::kinds::ResourceId;
+use crate::kinds::{Fields, ResourceId};
 
 /// How a controller works that is no operator in a cluster.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +46,12 @@ pub struct Planned {
     /// The secret fields of which nothing can be said: their Secret can't be had.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub unknown: BTreeSet<String>,
+    /// The object's fields before; nothing where it is not there yet.
+    #[serde(skip)]
+    pub before: Option<Fields>,
+    /// The object's fields after: of one that is created, those that the resource manages. Nothing where that is not known.
+    #[serde(skip)]
+    pub after: Option<Fields>,
 }
 
 /// What a controller would have written.

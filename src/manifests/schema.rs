@@ -106,11 +106,27 @@ impl Schemas {
     }
 }
 
-/// The schema with the fields that no CRD names, for Kubernetes sees to them.
+/// The schema with what no CRD names, for Kubernetes sees to it (RFC 1123 for names).
 fn with_what_every_object_has(mut schema: Value) -> Value {
+    let part = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+    let metadata = json!({
+        "type": "object",
+        "required": ["name"],
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": {
+            "name": {"type": "string", "maxLength": 253, "pattern": format!("^{part}([.]{part})*$")},
+            "namespace": {"type": "string", "maxLength": 63, "pattern": format!("^{part}$")},
+        },
+    });
     if let Some(Value::Object(fields)) = schema.get_mut("properties") {
-        for field in ["apiVersion", "kind", "metadata"] {
-            fields.insert(field.to_owned(), json!({}));
+        fields.insert("apiVersion".to_owned(), json!({}));
+        fields.insert("kind".to_owned(), json!({}));
+        fields.insert("metadata".to_owned(), metadata);
+    }
+    if let Some(schema) = schema.as_object_mut() {
+        let required = schema.entry("required").or_insert_with(|| json!([]));
+        if let Some(required) = required.as_array_mut() {
+            required.push(json!("metadata"));
         }
     }
     schema
@@ -163,10 +179,10 @@ fn strict(schema: &Value) -> Value {
     Value::Object(strict)
 }
 
-/// What Kubernetes itself fills in is not looked at.
+/// What the operator fills in is not looked at.
 fn strict_field(name: &str, schema: &Value) -> Value {
     match name {
-        "metadata" | "status" => Value::Bool(true),
+        "status" => Value::Bool(true),
         _ => strict(schema),
     }
 }

@@ -150,9 +150,10 @@ impl Reader<'_> {
             return self.wrong(file, line, text);
         }
         let problems = self.schemas.problems(kind, file, &document);
-        let is_good = problems.is_empty();
-        self.problems.extend(problems);
-        if let Some(manifest) = self.manifest(file, kind, document).filter(|_| is_good) {
+        if !problems.is_empty() {
+            return self.problems.extend(problems);
+        }
+        if let Some(manifest) = self.manifest(file, kind, document) {
             self.set.ours.push(manifest);
         }
     }

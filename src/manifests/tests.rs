@@ -70,7 +70,11 @@ fn what_is_wrong_is_said_with_its_line_and_what_to_do() {
         ),
         (
             "apiVersion: authentik-operator.io/v1alpha1\nkind: Flow\nspec: {title: a, designation: authentication}\n".to_owned(),
-            "mfa.yaml:1: metadata.name: is missing; add it",
+            "mfa.yaml:1: metadata: is missing; add it",
+        ),
+        (
+            "apiVersion: authentik-operator.io/v1alpha1\nkind: AuthenticatorValidateStage\nmetadata:\n  name: My Stage\nspec: {}\n".to_owned(),
+            r#"mfa.yaml:4: metadata.name: "My Stage" does not match "#,
         ),
         ("a: b\n".to_owned(), "mfa.yaml:1: this is no manifest: it has neither apiVersion nor kind"),
         ("a: [b\n".to_owned(), "mfa.yaml:"),

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     api::{DriftedField, conditions},
+    authentik::Client,
     controller::{Controller, Manner, Options, Planned},
     kinds::{ResourceId, kind_named},
     manifests::{Manifest, Set},
@@ -130,6 +131,11 @@ impl Session {
             ended(id.clone(), &status["status"], planned.unwrap_or_default())
         })
         .collect()
+    }
+
+    /// A client of the server of this resource; nothing where that can't be used.
+    pub fn client_of(&self, id: &ResourceId) -> Option<Client> {
+        self.controller.client_of(id)
     }
 
     /// Ends once the requests under way have been answered.

@@ -84,7 +84,7 @@ fn folder(test: &Test, name: &str) -> PathBuf {
 }
 
 /// An object with a value in each field that the server has; a stage is bound to the flow.
-async fn make(test: &Test, known: &Known, flow: &Value, order: u32) -> Value {
+pub async fn make(test: &Test, known: &Known, flow: &Value, order: u32) -> Value {
     let all = known.cases.iter();
     let all = object(all.map(|case| (case.api(), &case.values[0].api)));
     let path = collection(known.table.kind);

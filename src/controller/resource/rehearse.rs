@@ -87,6 +87,7 @@ impl<K: Kind> Actor<'_, K> {
         rehearsal.note(&self.subject.id, |planned| {
             planned.creates = true;
             planned.changes.extend(changes);
+            planned.after = Some(self.desired.fields.clone());
         });
         let live = Live {
             uuid: Uuid::new_v4(),
@@ -109,8 +110,8 @@ impl<K: Kind> Actor<'_, K> {
             return Ok(());
         }
         let changes = changes(self.server, diff);
-        rehearsal.note(&self.subject.id, |planned| planned.changes.extend(changes));
         let mut live = (*self.live()?).clone();
+        let before = live.fields.clone();
         for change in &diff.changes {
             if change.field == K::LABEL {
                 live.name = Remote::from(self.desired.name.clone());
@@ -123,6 +124,11 @@ impl<K: Kind> Actor<'_, K> {
                 live.fields.insert(field.api, wanted.clone());
             }
         }
+        rehearsal.note(&self.subject.id, |planned| {
+            planned.changes.extend(changes);
+            planned.before.get_or_insert(before);
+            planned.after = Some(live.fields.clone());
+        });
         let sent = diff
             .secret_fields()
             .into_iter()

@@ -185,6 +185,10 @@ fn rehearse_refusal<K: Kind>(
         let diff = diff::<K>(desired, live, &[]);
         rehearsal.note(&subject.id, |planned| {
             planned.changes = rehearse::changes(server, &diff);
+            let mut after = live.fields.clone();
+            after.extend(desired.fields.clone());
+            planned.before = Some(live.fields.clone());
+            planned.after = Some(after);
         });
     }
 }

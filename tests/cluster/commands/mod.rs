@@ -2,7 +2,9 @@
 
 mod apply;
 mod diff;
+mod impact;
 mod many;
+mod moving_in;
 mod output;
 mod refused;
 

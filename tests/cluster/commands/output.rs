@@ -121,7 +121,7 @@ async fn who_reads_no_further_is_no_error() {
 #[tokio::test(flavor = "multi_thread")]
 async fn help_has_an_example_for_each_command() {
     test(async |test| {
-        for name in ["diff", "apply"] {
+        for name in ["diff", "apply", "impact"] {
             let said = run(test, bare(&[name, "--help"]), "").await.ends(0);
             assert!(said.out.contains("Examples:"), "{name}: {said:?}");
         }
