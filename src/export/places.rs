@@ -5,10 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{
-    labels::Labels,
-    schema::{self, Schema},
-};
+use super::{labels::Labels, schema::Schema};
 use crate::{
     api::FlowBinding,
     authentik::Collection,
@@ -70,7 +67,7 @@ fn place(
     comments: &mut BTreeSet<String>,
 ) -> Value {
     let named = labels.reference(Collection::FLOWS, binding.target);
-    let named = named.filter(|flow| refusal(schema, "flow", flow).is_none());
+    let named = named.filter(|flow| schema.refusal_in(FLOWS, "flow", flow).is_none());
     let flow = named.unwrap_or_else(|| json!({"uuid": binding.target}));
     let mut place = Map::new();
     place.insert("flow".to_owned(), flow);
@@ -80,7 +77,7 @@ fn place(
             continue;
         };
         let name = in_spec(setting);
-        if refusal(schema, &name, found).is_none() {
+        if schema.refusal_in(FLOWS, &name, found).is_none() {
             place.insert(name, found.clone());
         } else {
             comments.insert(format!(
@@ -99,10 +96,4 @@ fn in_spec(setting: &str) -> String {
         let (initial, rest) = word.split_at(1);
         name + &initial.to_uppercase() + rest
     })
-}
-
-/// Why this field of a place does not take the value.
-fn refusal(schema: &Schema, field: &str, value: &Value) -> Option<String> {
-    let properties = schema.item(FLOWS)?.properties.as_ref()?;
-    schema::refusal(properties.get(field)?, value)
 }

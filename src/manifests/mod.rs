@@ -4,11 +4,13 @@
 //! yaml     a document, and the line of each of its parts
 //! input    which files there are
 //! problem  what is wrong, where, and what to do about it
-//! schema   the CRDs' schemas and rules
+//! check    what a schema takes
+//! schema   the schemas of all kinds
 //! set      the manifests of ours, and what belongs to them
 //! ```
 //! Each file uses those above it only.
 
+mod check;
 mod input;
 mod problem;
 mod schema;
@@ -18,6 +20,7 @@ mod tests;
 mod yaml;
 
 pub use self::{
+    check::Check,
     input::{File, Input, files},
     problem::{Place, Problem},
     set::{Manifest, Set},

@@ -1,105 +1,73 @@
 //! The CRDs' schemas and rules, asked before Kubernetes is.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::LazyLock};
 
-use jsonschema::{ValidationError, error::ValidationErrorKind};
-use kube_cel::{CompiledSchema, Validator, compile_schema};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::{
+    check::Check,
     problem::{Place, Problem},
-    yaml::{Document, escaped},
+    yaml::Document,
 };
 use crate::kinds::crds;
 
-/// The most characters of a value that a message repeats.
-const MOST_SHOWN: usize = 200;
-
 /// What the CRDs say of each kind.
-pub struct Schemas {
-    kinds: BTreeMap<String, Schema>,
-    rules: Validator,
-}
+pub struct Schemas(BTreeMap<String, Schema>);
 
 struct Schema {
-    shape: jsonschema::Validator,
-    rules: CompiledSchema,
-    open: Value,
+    check: Check,
     is_namespaced: bool,
 }
 
 impl Schemas {
-    /// Those of all kinds of this program.
+    /// Those of all kinds of this program, made once.
     ///
     /// # Errors
     /// Never for the CRDs of this program.
-    pub fn new() -> Result<Self, String> {
+    pub fn all() -> Result<&'static Self, String> {
+        static ALL: LazyLock<Result<Schemas, String>> = LazyLock::new(Schemas::new);
+        ALL.as_ref().map_err(Clone::clone)
+    }
+
+    fn new() -> Result<Self, String> {
         let mut kinds = BTreeMap::new();
         for crd in crds() {
             let version = crd.spec.versions.into_iter().next();
             let schema = version.and_then(|version| version.schema?.open_api_v3_schema);
             let open = serde_json::to_value(schema).map_err(|error| error.to_string())?;
-            let open = with_what_every_object_has(open);
-            let shape = jsonschema::validator_for(&strict(&open));
-            kinds.insert(
-                crd.spec.names.kind,
-                Schema {
-                    shape: shape.map_err(|error| error.to_string())?,
-                    rules: compile_schema(&open),
-                    open,
-                    is_namespaced: crd.spec.scope == "Namespaced",
-                },
-            );
+            let schema = Schema {
+                check: Check::new(with_what_every_object_has(open))?,
+                is_namespaced: crd.spec.scope == "Namespaced",
+            };
+            kinds.insert(crd.spec.names.kind, schema);
         }
-        Ok(Self {
-            kinds,
-            rules: Validator::new(),
-        })
+        Ok(Self(kinds))
     }
 
     /// The names of all kinds.
     pub fn kinds(&self) -> Vec<&str> {
-        self.kinds.keys().map(String::as_str).collect()
+        self.0.keys().map(String::as_str).collect()
     }
 
     /// Whether objects of this kind stand in namespaces.
     pub fn is_namespaced(&self, kind: &str) -> bool {
-        self.kinds.get(kind).is_none_or(|kind| kind.is_namespaced)
+        self.0.get(kind).is_none_or(|kind| kind.is_namespaced)
     }
 
     /// What is wrong with this object of this kind.
     pub fn problems(&self, kind: &str, file: &str, document: &Document) -> Vec<Problem> {
-        let Some(schema) = self.kinds.get(kind) else {
+        let Some(schema) = self.0.get(kind) else {
             return Vec::new();
         };
-        let problem = |pointer: &str, text: String| Problem {
+        let problem = |(pointer, text): (String, String)| Problem {
             place: Place {
                 file: file.to_owned(),
-                line: document.line(pointer),
+                line: document.line(&pointer),
             },
-            text: format!("{}: {text}", dotted(pointer, kind)),
+            text: format!("{}: {text}", dotted(&pointer, kind)),
         };
-        let errors = schema.shape.iter_errors(&document.value);
-        let mut problems: Vec<_> = errors
-            .flat_map(|error| said(&error, &schema.open))
-            .map(|(pointer, text)| problem(&pointer, text))
-            .collect();
-        // Rules expect values of the right shape.
-        if problems.is_empty()
-            && let Err(errors) = self
-                .rules
-                .validate_compiled(&schema.rules, &document.value, None)
-        {
-            let errors = errors.into_iter();
-            let errors = errors.map(|error| (pointer_of(&error.field_path), error.message));
-            // Kubernetes asks no rule about null.
-            let is_asked = |pointer: &String| {
-                let value = document.value.pointer(pointer);
-                value.is_none_or(|value| !value.is_null())
-            };
-            let errors = errors.filter(|(pointer, _)| is_asked(pointer));
-            problems.extend(errors.map(|(pointer, text)| problem(&pointer, cut(&text))));
-        }
+        let refusals = schema.check.refusals(&document.value).into_iter();
+        let mut problems: Vec<_> = refusals.map(problem).collect();
         problems.sort_unstable();
         problems.dedup();
         problems
@@ -132,121 +100,6 @@ fn with_what_every_object_has(mut schema: Value) -> Value {
     schema
 }
 
-/// The schema as JSON Schema has it, with nothing allowed that it does not name.
-fn strict(schema: &Value) -> Value {
-    let Value::Object(schema) = schema else {
-        return schema.clone();
-    };
-    let mut strict = Map::new();
-    for (key, value) in schema {
-        let value = match key.as_str() {
-            "properties" => {
-                let fields = value.as_object().into_iter().flatten();
-                let fields =
-                    fields.map(|(name, schema)| (name.clone(), strict_field(name, schema)));
-                Value::Object(fields.collect())
-            }
-            "items" | "additionalProperties" | "not" => self::strict(value),
-            "allOf" | "anyOf" | "oneOf" => value
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(self::strict)
-                .collect(),
-            key if key.starts_with("x-kubernetes-") || key == "nullable" => continue,
-            _ => value.clone(),
-        };
-        strict.insert(key.clone(), value);
-    }
-    let is_open = schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(true));
-    if strict.contains_key("properties") && !strict.contains_key("additionalProperties") && !is_open
-    {
-        strict.insert("additionalProperties".to_owned(), Value::Bool(false));
-    }
-    // Kubernetes asks rules of whole numbers of this format only.
-    if schema.get("format") == Some(&json!("int32")) {
-        strict.entry("minimum").or_insert(json!(i32::MIN));
-        strict.entry("maximum").or_insert(json!(i32::MAX));
-    }
-    if schema.get("nullable") == Some(&Value::Bool(true)) {
-        if let Some(type_) = strict.remove("type") {
-            strict.insert("type".to_owned(), json!([type_, "null"]));
-        }
-        if let Some(Value::Array(words)) = strict.get_mut("enum") {
-            words.push(Value::Null);
-        }
-    }
-    Value::Object(strict)
-}
-
-/// What the operator fills in is not looked at.
-fn strict_field(name: &str, schema: &Value) -> Value {
-    match name {
-        "status" => Value::Bool(true),
-        _ => strict(schema),
-    }
-}
-
-/// What a schema's error says, and of which part: a JSON pointer.
-fn said(error: &ValidationError<'_>, schema: &Value) -> Vec<(String, String)> {
-    let at = error.instance_path().to_string();
-    match error.kind() {
-        ValidationErrorKind::AdditionalProperties { unexpected } => {
-            let known = known_fields(schema, &at);
-            let said = unexpected.iter().map(|name| {
-                let pointer = format!("{at}/{}", escaped(name));
-                (pointer, no_such_field(name, &known))
-            });
-            said.collect()
-        }
-        ValidationErrorKind::Required { property } => {
-            let name = property.as_str().unwrap_or_default();
-            let pointer = format!("{at}/{}", escaped(name));
-            vec![(pointer, "is missing; add it".to_owned())]
-        }
-        _ => vec![(at, cut(&format!("{error}")))],
-    }
-}
-
-fn known_fields(schema: &Value, pointer: &str) -> Vec<String> {
-    let mut at = schema;
-    for part in pointer.split('/').skip(1) {
-        let field = at.get("properties").and_then(|fields| fields.get(part));
-        let Some(next) = field.or_else(|| at.get("items")) else {
-            return Vec::new();
-        };
-        at = next;
-    }
-    let fields = at.get("properties").and_then(Value::as_object);
-    fields
-        .into_iter()
-        .flatten()
-        .map(|(name, _)| name.clone())
-        .collect()
-}
-
-fn no_such_field(name: &str, known: &[String]) -> String {
-    let near = |known: &&String| strsim::jaro_winkler(&known.to_lowercase(), &name.to_lowercase());
-    let nearest = known
-        .iter()
-        .max_by(|one, other| near(one).total_cmp(&near(other)))
-        .filter(|known| near(known) > 0.8);
-    match nearest {
-        Some(nearest) => format!("there is no such field; write {nearest}, or remove it"),
-        None => format!(
-            "there is no such field; remove it, or write one of {}",
-            known.join(", ")
-        ),
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(MOST_SHOWN) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
-    }
-}
-
 /// `/spec/flows/0/order` as `spec.flows[0].order`; of the whole, the kind.
 fn dotted(pointer: &str, kind: &str) -> String {
     let mut dotted = String::new();
@@ -265,10 +118,4 @@ fn dotted(pointer: &str, kind: &str) -> String {
         true => kind.to_owned(),
         false => dotted,
     }
-}
-
-/// `spec.flows[0].order` as `/spec/flows/0/order`.
-fn pointer_of(path: &str) -> String {
-    let parts = path.split(['.', '[', ']']).filter(|part| !part.is_empty());
-    parts.map(|part| format!("/{}", escaped(part))).collect()
 }

@@ -49,7 +49,7 @@ impl Set {
     /// # Errors
     /// All that is wrong with them, in the order of the files.
     pub fn read(files: &[File], namespace: &str) -> Result<Self, Vec<Problem>> {
-        let schemas = Schemas::new().map_err(|text| vec![nowhere(text)])?;
+        let schemas = Schemas::all().map_err(|text| vec![nowhere(text)])?;
         let mut reader = Reader {
             schemas,
             namespace,
@@ -76,7 +76,7 @@ fn nowhere(text: String) -> Problem {
 }
 
 struct Reader<'a> {
-    schemas: Schemas,
+    schemas: &'static Schemas,
     namespace: &'a str,
     set: Set,
     problems: Vec<Problem>,

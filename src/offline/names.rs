@@ -2,35 +2,43 @@
 
 use std::collections::BTreeMap;
 
-use kube::CustomResourceExt;
+use kube::Resource;
 
 use super::desk::Name;
 use crate::{
     api::{AuthentikConnection, ClusterAuthentikConnection},
-    kinds::crds,
+    kinds::{ForEachKind, Kind, for_each_kind},
     manifests::Manifest,
 };
 
 /// The name of a kind.
-pub fn kind_of<C: CustomResourceExt>() -> String {
-    C::crd().spec.names.kind
+pub fn kind_of<R: Resource<DynamicType = ()>>() -> String {
+    R::kind(&()).into_owned()
 }
 
 /// The plural of each kind.
 pub fn plurals() -> BTreeMap<String, String> {
-    let crds = crds().into_iter();
-    crds.map(|crd| (crd.spec.names.kind, crd.spec.names.plural))
-        .collect()
+    struct Plurals(BTreeMap<String, String>);
+    impl Plurals {
+        fn add<R: Resource<DynamicType = ()>>(&mut self) {
+            self.0.insert(kind_of::<R>(), R::plural(&()).into_owned());
+        }
+    }
+    impl ForEachKind for Plurals {
+        fn kind<K: Kind>(&mut self) {
+            self.add::<K>();
+        }
+    }
+    let mut plurals = Plurals(BTreeMap::new());
+    plurals.add::<AuthentikConnection>();
+    plurals.add::<ClusterAuthentikConnection>();
+    for_each_kind(&mut plurals);
+    plurals.0
 }
 
 /// Whether this kind is one of connections.
 pub fn is_connection(kind: &str) -> bool {
-    [
-        kind_of::<AuthentikConnection>(),
-        kind_of::<ClusterAuthentikConnection>(),
-    ]
-    .iter()
-    .any(|known| known == kind)
+    kind == AuthentikConnection::kind(&()) || kind == ClusterAuthentikConnection::kind(&())
 }
 
 /// What the object of a manifest is called on the desk.

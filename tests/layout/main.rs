@@ -33,7 +33,10 @@ const ROOMS: [(&str, &[&str]); 12] = [
     ),
     ("impact", &["kinds", "authentik"]),
     ("controller", &["ops", "plan", "kinds", "api", "authentik"]),
-    ("export", &["plan", "kinds", "api", "authentik"]),
+    (
+        "export",
+        &["manifests", "plan", "kinds", "api", "authentik"],
+    ),
     ("ops", &["kinds", "api", "authentik"]),
     ("plan", &["kinds", "api", "authentik"]),
     ("kinds", &["api", "authentik"]),

@@ -28,10 +28,6 @@ const ARGO_CD: &str = "argocd";
 /// All namespaces that a test needs.
 const NAMESPACES: [&str; 4] = [NAMESPACE, AUTHENTIK, TEAM, ARGO_CD];
 
-/// The kinds that have finalizers.
-const HELD: &str =
-    "authenticatorvalidatestages,duostages,authentikconnections,clusterauthentikconnections";
-
 /// The end of the names of Argo CD's CRDs.
 const ARGO_CD_GROUP: &str = ".argoproj.io";
 
@@ -126,6 +122,13 @@ impl Cluster {
         self.crds_of(".authentik-operator.io")
     }
 
+    /// The kinds of the operator that are installed, as kubectl takes them.
+    pub fn kinds(&self) -> String {
+        let crds = self.crds();
+        let named = crds.iter().filter_map(|crd| Some(crd.split_once('/')?.1));
+        named.collect::<Vec<_>>().join(",")
+    }
+
     fn crds_of(&self, group: &str) -> Vec<String> {
         let crds = self.kubectl(&["get", "crds", "--output=name"]);
         let of_group = crds.lines().filter(|name| name.ends_with(group));
@@ -159,7 +162,8 @@ impl Cluster {
         succeed(&mut self.helm(["uninstall", RELEASE, "--ignore-not-found"]));
         // The programs that would remove the finalizers are gone.
         self.remove(ARGO_CD_GROUP, ARGO_CD, "applications.argoproj.io");
-        self.remove(".authentik-operator.io", TEAM, HELD);
+        // Each has finalizers.
+        self.remove(".authentik-operator.io", TEAM, &self.kinds());
         let namespaces = format!("--selector={OURS}");
         self.kubectl(&["delete", "namespaces", &namespaces, PATIENCE]);
     }

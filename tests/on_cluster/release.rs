@@ -20,13 +20,6 @@ const IMAGE: &str = "--set=image.repository=localhost/authentik-stage-operator,i
 /// The Lease of the release's pods.
 const LEASE: &str = "lease/stages-authentik-stage-operator";
 
-/// All kinds.
-const KINDS: &str =
-    "authenticatorvalidatestages,duostages,authentikconnections,clusterauthentikconnections";
-
-/// The example of kinds that the older release does not have.
-const NEWER_EXAMPLE: &str = "complete.yaml";
-
 /// How many stages there are beside those of `examples/`.
 const CROWD: usize = 20;
 
@@ -57,7 +50,18 @@ fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
     fs::write(path, value.to_string()).expect("it can be written");
 }
 
-/// The chart as an older release of it could be: its CRD lacks a field.
+/// The kinds that the older chart knows.
+const OLDER_KINDS: [&str; 4] = [
+    "authenticatorvalidatestages",
+    "duostages",
+    "authentikconnections",
+    "clusterauthentikconnections",
+];
+
+/// The example of kinds that it does not know.
+const NEWER_EXAMPLE: &str = "complete.yaml";
+
+/// The chart as an older release of it could be: it lacks kinds, and a CRD lacks a field.
 fn older_chart() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("older-chart");
     if folder.exists() {
@@ -67,6 +71,22 @@ fn older_chart() -> PathBuf {
     edit(&folder.join("Chart.yaml"), |chart| {
         chart["version"] = json!("0.0.1");
         chart["appVersion"] = json!("0.0.1");
+    });
+    for crd in fs::read_dir(folder.join("files/crds")).expect("it can be read") {
+        let crd = crd.expect("an entry").path();
+        let kind = crd.file_stem().expect("a name").to_string_lossy();
+        if !OLDER_KINDS.contains(&&*kind) {
+            fs::remove_file(&crd).expect("it can be removed");
+        }
+    }
+    edit(&folder.join("files/rbac/namespaced.yaml"), |rules| {
+        for rule in rules.as_array_mut().expect("rules") {
+            let resources = rule["resources"].as_array_mut().expect("resources");
+            resources.retain(|resource| {
+                let kind = resource.as_str().and_then(|name| name.split('/').next());
+                OLDER_KINDS.contains(&kind.expect("a kind"))
+            });
+        }
     });
     let crd = folder.join("files/crds/authenticatorvalidatestages.yaml");
     edit(&crd, |crd| {
@@ -84,13 +104,15 @@ pub fn filled_in(text: &str, host: &str) -> String {
         .replace("REPLACE-WITH-AN-API-TOKEN", TOKEN)
 }
 
-/// Applies `examples/`, as far as the older release knows them.
-fn apply_examples(cluster: &Cluster) {
+/// Applies the examples whose names are chosen.
+fn apply_examples(cluster: &Cluster, chosen: impl Fn(&str) -> bool) {
     let files = fs::read_dir(repository("examples")).expect("it can be read");
-    let mut files: Vec<_> = files.map(|file| file.expect("an entry").path()).collect();
-    files.retain(|file| !file.ends_with(NEWER_EXAMPLE));
-    files.sort();
-    for file in files {
+    let files = files.map(|file| file.expect("an entry").file_name());
+    let names = files.map(|name| name.to_string_lossy().into_owned());
+    let mut names: Vec<_> = names.filter(|name| chosen(name)).collect();
+    names.sort();
+    for name in names {
+        let file = repository("examples").join(name);
         let text = fs::read_to_string(file).expect("it can be read");
         let names_namespaces = text.contains("kind: Namespace");
         // Once the whole name, and once one that the resolver has to complete.
@@ -126,12 +148,18 @@ fn apply_crowd(cluster: &Cluster, hours: u32) {
 }
 
 fn await_ready(cluster: &Cluster) {
-    cluster.wait("condition=Ready", KINDS);
+    cluster.wait("condition=Ready", &cluster.kinds());
 }
 
 /// Name and UID of each resource; none may be on its way out.
 fn resources(cluster: &Cluster) -> Vec<String> {
-    let list = cluster.kubectl(&["get", KINDS, "--namespace", TEAM, "--output=json"]);
+    let list = cluster.kubectl(&[
+        "get",
+        &cluster.kinds(),
+        "--namespace",
+        TEAM,
+        "--output=json",
+    ]);
     let list: Value = serde_json::from_str(&list).expect("it is JSON");
     let items = list["items"].as_array().expect("a list").iter();
     let items = items.map(|item| {
@@ -142,8 +170,33 @@ fn resources(cluster: &Cluster) -> Vec<String> {
     items.collect()
 }
 
+/// A row without what it repeats of bindings.
+fn unbound(row: &Value) -> Value {
+    let mut row = row.clone();
+    if let Some(fields) = row.as_object_mut() {
+        fields.remove("stages");
+    }
+    row
+}
+
+/// What authentik is to hold of the older examples, and of all.
+const OLDER_STAGES: &[&str] = &["company-duo", "company-mfa"];
+const ALL_STAGES: &[&str] = &[
+    "company-confirm",
+    "company-duo",
+    "company-mfa",
+    "company-recovery-codes",
+    "company-security-key",
+    "company-totp",
+];
+
 /// Checks that authentik holds each stage once, as it is declared, and nothing else beside what it had.
-fn check_holdings(before: &BTreeMap<String, Value>, now: &BTreeMap<String, Value>, hours: u32) {
+fn check_holdings(
+    before: &BTreeMap<String, Value>,
+    now: &BTreeMap<String, Value>,
+    stages: &[&str],
+    hours: u32,
+) {
     let news = now.iter().filter(|(key, _)| !before.contains_key(*key));
     let mut names = Vec::new();
     let mut bindings = 0;
@@ -159,15 +212,14 @@ fn check_holdings(before: &BTreeMap<String, Value>, now: &BTreeMap<String, Value
         }
     }
     names.sort();
-    let expected = ["company-duo".to_owned(), "company-mfa".to_owned()];
-    let expected: Vec<_> = expected
-        .into_iter()
-        .chain((0..CROWD).map(crowd_name))
-        .collect();
+    let expected = stages.iter().map(|name| (*name).to_owned());
+    let expected: Vec<_> = expected.chain((0..CROWD).map(crowd_name)).collect();
     assert_eq!(names, expected);
-    assert_eq!(bindings, 1, "examples/mfa.yaml binds its stage once");
+    let bound = stages.iter().filter(|name| **name != "company-duo").count();
+    assert_eq!(bindings, bound, "each stands in one flow, and Duo in none");
     for (key, row) in before {
-        assert_eq!(now.get(key), Some(row), "{key} is nobody's to change");
+        let (was, is) = (unbound(row), now.get(key).map(unbound));
+        assert_eq!(is, Some(was), "{key} is nobody's to change");
     }
 }
 
@@ -211,14 +263,14 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
         let restricted = "pod-security.kubernetes.io/enforce=restricted";
         cluster.kubectl(&["label", "namespace", NAMESPACE, restricted]);
         succeed(&mut install_from(cluster, &older_chart()));
-        apply_examples(cluster);
+        apply_examples(cluster, |name| name != NEWER_EXAMPLE);
         apply_crowd(cluster, 1);
         await_ready(cluster);
-        check_holdings(&before, &simulator.holdings().await, 1);
+        check_holdings(&before, &simulator.holdings().await, OLDER_STAGES, 1);
 
         kill_the_leader(cluster, 2..=4);
         await_ready(cluster);
-        check_holdings(&before, &simulator.holdings().await, 4);
+        check_holdings(&before, &simulator.holdings().await, OLDER_STAGES, 4);
 
         let declared = resources(cluster);
         let hints = ["patch", "avs", "mfa", "--namespace", TEAM, "--type=merge"];
@@ -249,11 +301,17 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
         await_ready(cluster);
         assert_eq!(resources(cluster), declared);
         let held = simulator.holdings().await;
-        check_holdings(&before, &held, 6);
+        check_holdings(&before, &held, OLDER_STAGES, 6);
         let hinted = held
             .values()
             .filter(|row| row["webauthn_hints"] == json!(["hybrid"]));
         assert_eq!(hinted.count(), 1, "the newer release has the field");
+
+        apply_examples(cluster, |name| name == NEWER_EXAMPLE);
+        await_ready(cluster);
+        let declared = resources(cluster);
+        let held = simulator.holdings().await;
+        check_holdings(&before, &held, ALL_STAGES, 6);
 
         let crds = cluster.crds();
         let uninstall = || succeed(&mut cluster.helm(["uninstall", RELEASE]));
@@ -266,7 +324,7 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
         apply_crowd(cluster, 7);
         await_ready(cluster);
         assert_eq!(resources(cluster), declared);
-        check_holdings(&before, &simulator.holdings().await, 7);
+        check_holdings(&before, &simulator.holdings().await, ALL_STAGES, 7);
 
         // As docs/install.md says: first what has finalizers, then the rest.
         cluster.kubectl(&[

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, process::Stdio};
 
+use authentik_stage_operator::{authentik::Collection, kinds};
 use devkit::simulator::Version;
 use serde_json::{Value, json};
 use tokio::{
@@ -14,13 +15,15 @@ use crate::cluster::{AUTHENTIK, Cluster};
 /// A superuser's token.
 pub const TOKEN: &str = "simulated";
 
-/// The lists that hold all that the operator may write.
-const LISTS: [&str; 4] = [
-    "stages/all/",
-    "stages/authenticator/validate/",
-    "stages/authenticator/duo/",
-    "flows/bindings/",
-];
+/// The lists that hold all that the operator may write: what stages have in common, what each kind has, and bindings.
+fn lists() -> Vec<String> {
+    let kinds = kinds::kind_names().into_iter().map(|kind| kind.collection);
+    let all = [Collection::ALL_STAGES, Collection::BINDINGS];
+    let lists = all.into_iter().chain(kinds);
+    lists
+        .map(|collection| format!("{}/", collection.path()))
+        .collect()
+}
 
 /// The server, reached through a forwarded port.
 pub struct Simulator {
@@ -77,7 +80,7 @@ impl Simulator {
     /// All that it holds of what the operator may write, by list and primary key.
     pub async fn holdings(&self) -> BTreeMap<String, Value> {
         let mut holdings = BTreeMap::new();
-        for list in LISTS {
+        for list in lists() {
             let page = format!("{}/{list}?page_size=100", self.url);
             let answer = self.http.get(page).bearer_auth(TOKEN).send().await;
             let answer: Value = answer.expect("it answers").json().await.expect("with JSON");

@@ -7,6 +7,7 @@ mod many;
 mod moving_in;
 mod output;
 mod refused;
+mod tutorial;
 
 use std::{path::PathBuf, process::Stdio};
 

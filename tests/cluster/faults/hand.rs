@@ -49,6 +49,33 @@ impl History<'_> {
         }
     }
 
+    /// Changes a secret of an object that may be as its resource says: in its Secret, or in authentik, for each resource that
+    /// names one.
+    pub(super) async fn touch_secrets(&mut self) {
+        let named = self.specs.iter().flat_map(|(slot, spec)| {
+            let secrets = properties(slot.kind).iter();
+            let secrets = secrets.filter(|property| matches!(property.shape, Shape::Secret));
+            secrets.filter_map(|property| {
+                let secret = spec[property.spec.as_str()]["secretKeyRef"]["name"].as_str()?;
+                let label = text(&spec[slot.names().label()]).to_owned();
+                Some((*slot, label, property.api.as_str(), secret.to_owned()))
+            })
+        });
+        let named: Vec<_> = named.collect();
+        let objects = self.objects().await;
+        for (slot, label, field, secret) in named {
+            let mut objects = objects.values();
+            let object = objects.find(|object| object.is(slot.names(), &label));
+            match object.filter(|object| object.kind == Some(slot.kind)) {
+                Some(object) if self.dice.percent(60) => {
+                    self.change_by_hand(object, json!({ field: "by-hand" }))
+                        .await;
+                }
+                _ => self.rotate(slot.at, &secret).await,
+            }
+        }
+    }
+
     /// Gives an object an odd label or another's, makes one of an odd label, or does away with one.
     async fn odd_hand(&mut self) {
         let slot = *self.dice.one(&self.cast.slots);

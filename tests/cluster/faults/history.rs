@@ -169,6 +169,7 @@ impl<'a> History<'a> {
     /// Lets so many things happen.
     pub async fn go_on(&mut self, steps: usize) {
         self.build_again().await;
+        self.touch_secrets().await;
         let teardown = self.dice.below(3 * steps as u64);
         for step in 0..steps {
             self.steps += 1;
@@ -204,6 +205,7 @@ impl<'a> History<'a> {
     /// Deletes the second namespace for good.
     pub async fn end(&mut self) {
         self.build_again().await;
+        self.touch_secrets().await;
         self.tear_down_for_good().await;
         self.pace(4).await;
         self.calm().await;
@@ -218,8 +220,10 @@ impl<'a> History<'a> {
 
     /// Starts the replicas again that have ended, killed or without the Lease.
     pub fn start_again(&mut self) {
-        if self.replicas.start_again() {
+        // What the next one asks is no part of what is lost.
+        if self.replicas.any_has_ended() {
             self.note_loss();
+            self.replicas.start_again();
         }
     }
 

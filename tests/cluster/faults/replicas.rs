@@ -126,18 +126,25 @@ impl<'a> Replicas<'a> {
         }
     }
 
-    /// Starts those that have ended again, as the kubelet does. Returns whether there was any.
-    pub fn start_again(&mut self) -> bool {
+    /// Whether this one has ended.
+    fn has_ended(&mut self, number: usize) -> bool {
+        let ended = self.children[number].try_wait();
+        ended.expect("it can be asked").is_some()
+    }
+
+    /// Whether any has ended.
+    pub fn any_has_ended(&mut self) -> bool {
+        (0..self.count()).any(|number| self.has_ended(number))
+    }
+
+    /// Starts those that have ended again, as the kubelet does.
+    pub fn start_again(&mut self) {
         let elect = self.count() > 1;
-        let mut any = false;
         for number in 0..self.count() {
-            let ended = self.children[number].try_wait();
-            if ended.expect("it can be asked").is_some() {
+            if self.has_ended(number) {
                 self.children[number] = self.spawn(elect);
-                any = true;
             }
         }
-        any
     }
 
     /// The gateway to this server.

@@ -285,6 +285,11 @@ impl Test {
         self.kubernetes.kubeconfig(User::Admin)
     }
 
+    /// kubectl, as an administrator.
+    pub fn kubectl_command(&self) -> std::process::Command {
+        self.kubernetes.kubectl_command::<[&str; 0]>([])
+    }
+
     /// Runs kubectl in the namespace, as an administrator, with this input.
     pub async fn kubectl(&self, args: &[&str], input: &str) -> Output {
         let mut command = self.kubernetes.kubectl_command(args);
