@@ -1,6 +1,9 @@
 //! What is due, on its way to the watch that reconciles its kind.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::mpsc;
@@ -19,6 +22,8 @@ pub struct Queue {
     senders: RwLock<HashMap<Scope, mpsc::UnboundedSender<Key>>>,
     /// What is due and not yet looked at.
     waiting: Mutex<HashSet<(&'static str, Key)>>,
+    /// How many are on their way there.
+    sent: AtomicUsize,
 }
 
 impl Queue {
@@ -40,11 +45,16 @@ impl Queue {
             .get(&(id.kind, Some(id.namespace.clone())))
             .or_else(|| senders.get(&(id.kind, None)));
         if let Some(sender) = sender {
-            let key = (id.namespace.clone(), id.name.clone());
-            self.waits((id.kind, key.clone()));
+            self.sent.fetch_add(1, Ordering::AcqRel);
             // A closed queue means that the operator is ending.
-            let _ = sender.send(key);
+            let _ = sender.send((id.namespace.clone(), id.name.clone()));
         }
+    }
+
+    /// Notes that what [`Self::add`] has sent waits to be looked at.
+    pub fn arrives(&self, object: (&'static str, Key)) {
+        self.waits(object);
+        self.sent.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Notes that an object waits to be looked at.
@@ -59,7 +69,7 @@ impl Queue {
 
     /// Whether nothing waits to be looked at.
     pub fn is_empty(&self) -> bool {
-        self.waiting.lock().is_empty()
+        self.sent.load(Ordering::Acquire) == 0 && self.waiting.lock().is_empty()
     }
 
     /// The kinds of what waits, once each object.

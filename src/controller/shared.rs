@@ -57,8 +57,16 @@ pub struct Shared {
     refused: Mutex<BTreeSet<(&'static str, String)>>,
     unsynced: AtomicUsize,
     synced: watch::Sender<bool>,
-    /// How many reconciles run; nothing before any could.
-    running: watch::Sender<Option<usize>>,
+    at_work: watch::Sender<AtWork>,
+}
+
+/// What goes on.
+#[derive(Clone, Copy, Debug, Default)]
+struct AtWork {
+    /// Whether all that was known at the start has been asked for.
+    has_begun: bool,
+    /// How many reconciles run.
+    running: usize,
 }
 
 /// A reconcile that runs, until this is dropped.
@@ -66,9 +74,7 @@ pub struct Running<'a>(&'a Shared);
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        self.0.running.send_modify(|running| {
-            *running = running.map(|running| running.saturating_sub(1));
-        });
+        self.0.at_work.send_modify(|work| work.running -= 1);
     }
 }
 
@@ -100,7 +106,7 @@ impl Shared {
             refused: Mutex::default(),
             unsynced: AtomicUsize::new(watches),
             synced: watch::Sender::new(watches == 0),
-            running: watch::Sender::new(None),
+            at_work: watch::Sender::default(),
         }
     }
 
@@ -170,31 +176,28 @@ impl Shared {
 
     /// A reconcile begins.
     pub fn begins(&self) -> Running<'_> {
-        self.running
-            .send_modify(|running| *running = Some(running.unwrap_or(0) + 1));
+        self.at_work.send_modify(|work| work.running += 1);
         Running(self)
     }
 
     /// All that was known at the start is due from now on.
     pub fn has_begun(&self) {
-        self.running.send_if_modified(|running| {
-            let is_new = running.is_none();
-            running.get_or_insert(0);
-            is_new
-        });
+        self.at_work.send_modify(|work| work.has_begun = true);
     }
 
     /// Waits until every resource has been looked at and none is about to be looked at again, but for those that try again
     /// later.
     pub async fn settled(&self) {
-        let mut running = self.running.subscribe();
+        let mut work = self.at_work.subscribe();
         loop {
             // An error would mean that the sender is gone, and it is part of self.
-            let _ = running.wait_for(|running| *running == Some(0)).await;
+            let _ = work
+                .wait_for(|work| work.has_begun && work.running == 0)
+                .await;
             if self.queue.is_empty() && !self.memory.somebody_waits() {
                 return;
             }
-            let _ = running.changed().await;
+            let _ = work.changed().await;
         }
     }
 

@@ -237,8 +237,14 @@ pub async fn control<T: Watchable>(
     let due = ctx.clone();
     let mut tracker = Tracker::new(ctx.clone(), hooks, namespace);
     let seen = reflector(writer, watch).flat_map(move |event| stream::iter(tracker.track(event)));
-    let asked = stream::unfold(triggers, |mut triggers| async move {
-        Some((triggers.recv().await?, triggers))
+    let asker = ctx.clone();
+    let asked = stream::unfold(triggers, move |mut triggers| {
+        let asker = asker.clone();
+        async move {
+            let key = triggers.recv().await?;
+            asker.shared.queue.arrives((kind, key.clone()));
+            Some((key, triggers))
+        }
     });
     let queue = stream::select(seen, asked).map(move |(namespace, name)| {
         due.shared
