@@ -60,7 +60,7 @@ async fn the_page_about_moving_in_does_what_it_says(test: &Test) {
     assert!(said.out.contains("1 to take over as they are"), "{said:?}");
     let change = "notConfiguredAction: \"skip\" → \"deny\"";
     assert!(said.out.contains(change), "{said:?}");
-    assert!(said.out.contains("people"), "{said:?}");
+    assert!(said.out.contains("would be locked out"), "{said:?}");
     // One change was made, and it is the last line's.
     let writes: Vec<Value> = test
         .writes()
