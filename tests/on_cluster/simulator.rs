@@ -17,7 +17,7 @@ pub const TOKEN: &str = "simulated";
 
 /// The lists that hold all that the operator may write: what stages have in common, what each kind has, and bindings.
 fn lists() -> Vec<String> {
-    let kinds = kinds::kind_names().into_iter().map(|kind| kind.collection);
+    let kinds = kinds::kind_names().iter().map(|kind| kind.collection);
     let all = [Collection::ALL_STAGES, Collection::BINDINGS];
     let lists = all.into_iter().chain(kinds);
     lists
