@@ -155,7 +155,7 @@ spec:
   - uuid: 00000000-0000-0000-0000-000000000002
   lastAuthThreshold: hours=1
   # webauthnHints: authentik holds a value that this version of the operator does not know
-  # emailOtpThrottlingFactor: authentik holds what can't be said here: -1 is less than 0
+  # emailOtpThrottlingFactor: authentik holds what can't be said here: -1.0 is less than the minimum of 0.0
 ";
     assert_eq!(text, expected);
 }
@@ -165,7 +165,7 @@ fn what_the_rules_of_the_crd_refuse_is_left_out_with_the_reason() {
     for (answer, comment) in [
         (
             json!({"device_classes": []}),
-            "# deviceClasses: authentik holds what can't be said here: it has 0 entries, and 1 is the least",
+            "# deviceClasses: authentik holds what can't be said here: [] has less than 1 item",
         ),
         (
             json!({"not_configured_action": "configure", "configuration_stages": []}),
