@@ -20,7 +20,7 @@ const DEFAULT_CONCURRENCY: u16 = 4;
 
 fn url_form() -> Rule {
     Rule::new(
-        "isURL(self) && self.matches('^(?i:https?)://') && url(self).getHostname() != '' \
+        "isURL(self) && self.matches('^(?i:https?)://[^/]') && url(self).getHostname() != '' \
          && !self.matches('[?#@[:space:]]')",
     )
     .message("url is not the address of an authentik server; write http:// or https://, a host and, if need be, a path, without user, query or fragment")
