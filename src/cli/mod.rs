@@ -1,6 +1,7 @@
 //! The command line: one file a subcommand.
 
 mod apply;
+mod check;
 mod crds;
 mod diff;
 mod export;
@@ -39,6 +40,10 @@ enum Command {
     /// Apply manifests once, without Kubernetes. Nothing is ever deleted.
     #[command(after_help = apply::EXAMPLES)]
     Apply(Box<apply::Apply>),
+    /// Find out whether the operator can work with a server and a token, and what to do where not. Ends with 1 where something
+    /// does not work.
+    #[command(after_help = check::EXAMPLES)]
+    Check(check::Check),
     /// Print the CRDs as YAML.
     Crds(crds::Crds),
     /// Print what the operator needs to be allowed in Kubernetes, as a ClusterRole.
@@ -69,6 +74,7 @@ impl Command {
             Self::Run(run) => run.run().await?,
             Self::Diff(diff) => return diff.run(out).await,
             Self::Apply(apply) => return apply.run(out).await,
+            Self::Check(check) => return check.run(out).await,
             Self::Crds(crds) => crds.run(out)?,
             Self::Rbac(rbac) => rbac.run(out)?,
             Self::Permissions(permissions) => permissions.run(out)?,
