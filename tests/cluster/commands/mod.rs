@@ -1,6 +1,7 @@
 //! The command line, as people and pipelines run it.
 
 mod apply;
+mod check;
 mod diff;
 mod many;
 mod output;

@@ -57,6 +57,14 @@ async fn colours_are_for_terminals_and_can_be_turned_off() {
             shown.contains("+ ") && !shown.contains('\u{1b}'),
             "{shown:?}"
         );
+        let (shown, code) = on_a_terminal(test, &["check"], &[]).await;
+        assert_eq!(code, 0);
+        assert!(shown.contains("\u{1b}[32mok"), "{shown:?}");
+        let (shown, _) = on_a_terminal(test, &["check"], &[("NO_COLOR", "1")]).await;
+        assert!(
+            shown.contains("ok ") && !shown.contains('\u{1b}'),
+            "{shown:?}"
+        );
         let piped = run(test, command(test, &args), "").await.ends(2);
         assert!(
             piped.out.contains("+ ") && !piped.out.contains('\u{1b}'),
