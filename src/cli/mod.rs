@@ -13,6 +13,7 @@ mod rbac;
 mod report;
 mod run;
 mod sources;
+mod status;
 mod target;
 
 use std::process::ExitCode;
@@ -44,6 +45,9 @@ enum Command {
     /// does not work.
     #[command(after_help = check::EXAMPLES)]
     Check(check::Check),
+    /// Show how the resources of a cluster stand.
+    #[command(after_help = status::EXAMPLES)]
+    Status(status::Status),
     /// Print the CRDs as YAML.
     Crds(crds::Crds),
     /// Print what the operator needs to be allowed in Kubernetes, as a ClusterRole.
@@ -75,6 +79,7 @@ impl Command {
             Self::Diff(diff) => return diff.run(out).await,
             Self::Apply(apply) => return apply.run(out).await,
             Self::Check(check) => return check.run(out).await,
+            Self::Status(status) => return status.run(out).await,
             Self::Crds(crds) => crds.run(out)?,
             Self::Rbac(rbac) => rbac.run(out)?,
             Self::Permissions(permissions) => permissions.run(out)?,

@@ -6,6 +6,7 @@ mod diff;
 mod many;
 mod output;
 mod refused;
+mod status;
 
 use std::{path::PathBuf, process::Stdio};
 
