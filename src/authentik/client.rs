@@ -46,7 +46,7 @@ impl From<Uuid> for ObjectId<'_> {
 
 impl ObjectId<'_> {
     /// What the object's path ends with. An object whose label no path may end with is not there to be asked for.
-    fn end_of_path(&self, collection: Collection) -> Result<String, Error> {
+    pub(super) fn end_of_path(&self, collection: Collection) -> Result<String, Error> {
         match collection.address() {
             Address::Key => Ok(collection.key_text(self.key)),
             Address::Label { .. } if is_end_of_path(self.label) => Ok(self.label.to_owned()),

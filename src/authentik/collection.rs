@@ -174,6 +174,11 @@ impl Collection {
         .numbered(),
     );
 
+    /// API tokens and passwords of apps. A user sees their own.
+    pub const TOKENS: Self = Self::of(
+        &Definition::new("core/tokens", ("authentik_core", "token")).keyed("pk", "identifier"),
+    );
+
     /// The collection that is defined so.
     pub const fn of(definition: &'static Definition) -> Self {
         Self(definition)

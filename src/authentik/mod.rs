@@ -25,6 +25,8 @@
 //! reading     one reading of a list
 //! list        whole collections, page by page
 //! people      people, and which second factors they have
+//! whoami      whose the token is, and what it may do
+//! certificate the certificate that the server shows
 //! duration    its durations
 //! text        how it stores texts
 //! ```
@@ -33,6 +35,7 @@
 mod answer;
 mod broken;
 mod budget;
+mod certificate;
 mod client;
 mod collection;
 mod config;
@@ -53,9 +56,11 @@ mod trace;
 mod transport;
 mod used_by;
 pub mod versions;
+mod whoami;
 
 pub use self::{
     budget::Budget,
+    certificate::Certificate,
     client::{Client, ObjectId},
     collection::{Collection, Definition, former_permission, model_permission, permission},
     config::{Config, ConfigError, Gate, Observed, Observer, base_url},
@@ -67,4 +72,5 @@ pub use self::{
     transport::Body,
     used_by::UsedBy,
     versions::Version,
+    whoami::{ApiToken, Rights, Whoami},
 };

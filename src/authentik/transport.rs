@@ -72,7 +72,7 @@ pub(super) struct Request<'a> {
 
 impl Request<'_> {
     fn is_write(&self) -> bool {
-        self.method != Method::GET
+        self.method != Method::GET && self.method != Method::OPTIONS
     }
 }
 

@@ -8,6 +8,12 @@ use std::fmt;
 /// Rows to ask for in one page: the most that every release grants. From 2025.12 on larger numbers are cut to it without a word.
 pub(super) const PAGE_SIZE: u32 = 100;
 
+/// The oldest release that is supported.
+pub const OLDEST: (u16, u16) = (2024, 2);
+
+/// The newest release that was measured.
+pub const NEWEST: (u16, u16) = (2026, 5);
+
 /// An authentik version, as the server names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Version {
@@ -27,6 +33,11 @@ impl Version {
             text: text.trim().to_owned(),
             release,
         }
+    }
+
+    /// Year and minor, where the text names them.
+    pub fn release(&self) -> Option<(u16, u16)> {
+        self.release
     }
 
     /// Whether this is the release `year.minor` or a newer one.

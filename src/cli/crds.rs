@@ -7,6 +7,14 @@ use clap::Args;
 use super::output::{Failed, Out};
 use crate::kinds::crds;
 
+/// How the command is used.
+pub const EXAMPLES: &str = "\
+Examples:
+  # Install or upgrade the CRDs
+  authentik-stage-operator crds | kubectl apply --server-side -f -
+  # The CRD of one kind
+  authentik-stage-operator crds --kind DuoStage";
+
 /// Arguments of `crds`.
 #[derive(Args, Debug)]
 pub struct Crds {

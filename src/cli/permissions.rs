@@ -7,6 +7,14 @@ use clap::Args;
 use super::output::{Failed, Out};
 use crate::ops::permissions;
 
+/// How the command is used.
+pub const EXAMPLES: &str = "\
+Examples:
+  # The permissions, one a line
+  authentik-stage-operator permissions
+  # What each is for
+  authentik-stage-operator permissions --explain";
+
 /// Arguments of `permissions`.
 #[derive(Args, Debug)]
 pub struct Permissions {

@@ -12,6 +12,14 @@ use super::{
 };
 use crate::{api::MANAGER, ops::rbac};
 
+/// How the command is used.
+pub const EXAMPLES: &str = "\
+Examples:
+  # Give the operator its rights
+  authentik-stage-operator rbac | kubectl apply -f -
+  # For an operator that does not watch Secrets
+  authentik-stage-operator rbac --watch-secrets false";
+
 /// Arguments of `rbac`.
 #[derive(Args, Debug)]
 pub struct Rbac {

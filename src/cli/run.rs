@@ -25,6 +25,16 @@ use crate::{
 /// gladly.
 const GRACE: Duration = Duration::from_secs(9);
 
+/// How the command is used.
+pub const EXAMPLES: &str = "\
+Examples:
+  # In the cluster of the kubeconfig, beside no other replica
+  authentik-stage-operator run --leader-election false
+  # For two namespaces, with health and metrics
+  authentik-stage-operator run --namespaces team-a,team-b --listen 127.0.0.1:8080
+  # With connections that lead to one server only
+  authentik-stage-operator run --allowed-servers https://auth.example.com";
+
 /// Arguments of `run`.
 #[derive(Args, Debug)]
 pub struct Run {

@@ -18,6 +18,12 @@ pub struct Permission {
     pub formerly: Option<String>,
     /// What it is for.
     pub purpose: String,
+    /// The kind that needs it; nothing where several share it.
+    pub kind: Option<&'static str>,
+    /// What it is about.
+    pub collection: Option<Collection>,
+    /// What it allows there.
+    pub method: Method,
 }
 
 /// Every model permission that the operator can make use of.
@@ -110,8 +116,8 @@ impl ForEachKind for Made {
             ),
         ] {
             let purpose = format!("`{}`: {purpose}", K::KIND);
-            self.kinds
-                .extend(permission(K::COLLECTION, &method, &purpose));
+            let permission = permission(K::COLLECTION, &method, &purpose);
+            self.kinds.extend(of_kind(K::KIND, permission));
         }
         if K::NAMES != K::COLLECTION {
             self.refers(K::NAMES, None, true);
@@ -130,14 +136,17 @@ impl ForEachKind for Made {
                 K::KIND,
                 users.noun
             );
-            self.deletions
-                .extend(permission(users.collection, &Method::GET, &purpose));
+            let permission = permission(users.collection, &Method::GET, &purpose);
+            self.deletions.extend(of_kind(K::KIND, permission));
         }
         if let Some(devices) = K::USAGE.devices
             && let Some(name) = authentik::permission(devices.model, &Method::GET)
         {
             self.deletions.push(Permission {
                 // What `used_by/` lists only to those who may see it.
+                collection: devices_of(&name),
+                method: Method::GET,
+                kind: Some(K::KIND),
                 name,
                 formerly: None,
                 purpose: format!(
@@ -157,5 +166,26 @@ fn permission(collection: Collection, method: &Method, purpose: &str) -> Option<
         name: model_permission(collection, method)?,
         formerly,
         purpose: format!("{purpose}{}", note.unwrap_or_default()),
+        kind: None,
+        collection: Some(collection),
+        method: method.clone(),
     })
+}
+
+fn of_kind(kind: &'static str, permission: Option<Permission>) -> Option<Permission> {
+    let kind = Some(kind);
+    permission.map(|permission| Permission { kind, ..permission })
+}
+
+/// The devices that this permission shows.
+fn devices_of(name: &str) -> Option<Collection> {
+    let all = [
+        Collection::TOTP_DEVICES,
+        Collection::WEBAUTHN_DEVICES,
+        Collection::DUO_DEVICES,
+        Collection::SMS_DEVICES,
+        Collection::EMAIL_DEVICES,
+    ];
+    all.into_iter()
+        .find(|devices| model_permission(*devices, &Method::GET).as_deref() == Some(name))
 }

@@ -63,8 +63,16 @@ pub(crate) fn title(binding: &Binding) -> String {
 
 /// `flows/bindings/`.
 pub(crate) fn collection(state: &mut State, request: &Request) -> Result<Reply, Reply> {
-    auth::list(state, request, MODEL)?;
+    let user = auth::list(state, request, MODEL)?;
     match request.method.as_str() {
+        "OPTIONS" => {
+            let may = state.accounts.has(&user, &MODEL.permission("add"));
+            Ok(stages::options(
+                "FlowStageBinding",
+                "List",
+                may.then_some("POST"),
+            ))
+        }
         "GET" | "HEAD" => list(state, request),
         "POST" => create(state, request),
         _ => Err(Reply::method_not_allowed(request)),
@@ -76,6 +84,15 @@ pub(crate) fn item(state: &mut State, request: &Request, key: &str) -> Result<Re
     let user = auth::objects(state, request, MODEL)?;
     let pk = find(state, request, key, &user)?;
     match request.method.as_str() {
+        "OPTIONS" => {
+            let change = MODEL.permission("change");
+            let may = state.accounts.has_on(&user, &change, &pk.to_string());
+            Ok(stages::options(
+                "FlowStageBinding",
+                "Instance",
+                may.then_some("PUT"),
+            ))
+        }
         "GET" | "HEAD" => Ok(Reply::ok(render(state, &state.bindings[&pk], false))),
         "DELETE" => {
             state.unbind(pk);

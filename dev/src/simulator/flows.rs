@@ -193,8 +193,12 @@ fn render(state: &State, flow: &Flow) -> Value {
 
 /// `flows/instances/`.
 pub(crate) fn collection(state: &mut State, request: &Request) -> Result<Reply, Reply> {
-    auth::list(state, request, MODEL)?;
+    let user = auth::list(state, request, MODEL)?;
     match request.method.as_str() {
+        "OPTIONS" => {
+            let may = state.accounts.has(&user, &MODEL.permission("add"));
+            Ok(stages::options("Flow", "List", may.then_some("POST")))
+        }
         "GET" | "HEAD" => list(state, request),
         "POST" => {
             let body = http::data(&state.rules, request)?;
@@ -215,6 +219,11 @@ pub(crate) fn item(state: &mut State, request: &Request, slug: &str) -> Result<R
     let user = auth::objects(state, request, MODEL)?;
     let pk = find(state, request, slug, &user)?;
     match request.method.as_str() {
+        "OPTIONS" => {
+            let change = MODEL.permission("change");
+            let may = state.accounts.has_on(&user, &change, &pk.to_string());
+            Ok(stages::options("Flow", "Instance", may.then_some("PUT")))
+        }
         "GET" | "HEAD" => Ok(Reply::ok(render(state, &state.flows[&pk]))),
         "DELETE" => {
             state.remove_flow(pk);

@@ -64,7 +64,11 @@ pub(crate) fn collection(
     match (request.method.as_str(), scope) {
         ("GET" | "HEAD", _) => stage_list::list(state, request, scope, &user),
         ("POST", Scope::Kind(kind)) => create(state, request, kind),
-        ("OPTIONS", _) => Ok(options(scope.class(state), "List")),
+        ("OPTIONS", _) => {
+            let add = scope.model(state).permission("add");
+            let may = scope.kind().is_some() && state.accounts.has(&user, &add);
+            Ok(options(scope.class(state), "List", may.then_some("POST")))
+        }
         _ => Err(Reply::method_not_allowed(request)),
     }
 }
@@ -79,7 +83,16 @@ pub(crate) fn item(
     let user = auth::objects(state, request, scope.model(state))?;
     match (request.method.as_str(), scope) {
         ("POST", _) | ("PUT" | "PATCH", Scope::All) => Err(Reply::method_not_allowed(request)),
-        ("OPTIONS", _) => Ok(options(scope.class(state), "Instance")),
+        ("OPTIONS", _) => {
+            let change = scope.model(state).permission("change");
+            let seen = find(state, request, scope, key, &user).is_ok();
+            let may = scope.kind().is_some() && seen && state.accounts.has_on(&user, &change, key);
+            Ok(options(
+                scope.class(state),
+                "Instance",
+                may.then_some("PUT"),
+            ))
+        }
         ("GET" | "HEAD", _) => {
             let stage = find(state, request, scope, key, &user)?;
             Ok(Reply::ok(render(state, stage, scope)))
@@ -182,7 +195,8 @@ pub(crate) fn missing(state: &State, class: &str, well_formed: bool) -> Reply {
     Reply::detail(404, "Not found.")
 }
 
-fn options(class: &str, suffix: &str) -> Reply {
+/// The answer to `OPTIONS`. It describes a method that would write to those alone who may use it.
+pub(crate) fn options(class: &str, suffix: &str, may: Option<&str>) -> Reply {
     let spaced: String = class
         .chars()
         .enumerate()
@@ -193,12 +207,16 @@ fn options(class: &str, suffix: &str) -> Reply {
                 .chain([c])
         })
         .collect();
-    Reply::ok(json!({
+    let mut body = json!({
         "name": format!("{spaced} {suffix}"),
         "description": format!("{class} Viewset"),
         "renders": ["application/json"],
         "parses": ["application/json"],
-    }))
+    });
+    if let Some(method) = may {
+        body["actions"] = json!({ method: { "pk": { "type": "string", "read_only": true } } });
+    }
+    Reply::ok(body)
 }
 
 fn create(state: &mut State, request: &Request, kind: usize) -> Result<Reply, Reply> {

@@ -44,6 +44,14 @@ use crate::{
 /// Most bytes of a Terraform state.
 const MAX_STATE: u64 = 64 * 1024 * 1024;
 
+/// How the command is used.
+pub const EXAMPLES: &str = "\
+Examples:
+  # All stages and flows, one file a resource
+  AUTHENTIK_TOKEN=... authentik-stage-operator export --url https://auth.example.com --output-dir mfa
+  # The Duo stages alone
+  authentik-stage-operator export --url https://auth.example.com --token-file token --kind DuoStage";
+
 /// Arguments of `export`.
 #[derive(Args, Debug)]
 pub struct Export {

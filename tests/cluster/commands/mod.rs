@@ -1,12 +1,14 @@
 //! The command line, as people and pipelines run it.
 
 mod apply;
+mod check;
 mod diff;
 mod impact;
 mod many;
 mod moving_in;
 mod output;
 mod refused;
+mod status;
 mod tutorial;
 
 use std::{path::PathBuf, process::Stdio};
