@@ -46,8 +46,8 @@ fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
     let text = fs::read_to_string(path).expect("it can be read");
     let mut value: Value = serde_saphyr::from_str(&text).expect("it is YAML");
     change(&mut value);
-    // JSON is YAML.
-    fs::write(path, value.to_string()).expect("it can be written");
+    let text = serde_saphyr::to_string(&value).expect("it can be written as YAML");
+    fs::write(path, text).expect("it can be written");
 }
 
 /// The kinds that the older chart knows.
