@@ -77,7 +77,12 @@ async fn a_superuser_s_token_works_and_may_too_much() {
         is(&report, "idle rights", "warning", "superuser");
         is(&report, "latency", "ok", " ms");
         assert_eq!(report["verdict"], "warning");
-        assert_eq!(states(&report, "granted"), listed());
+        // Of a kind that an older server does not have there is nothing to be granted.
+        let mut granted = listed();
+        if test.release().await < (2025, 2) {
+            granted.retain(|name| !name.starts_with("authentik_stages_authenticator_email."));
+        }
+        assert_eq!(states(&report, "granted"), granted);
         // A look must not be a change.
         let audit = test.gateway.audit();
         let harmless = |method: &str| matches!(method, "GET" | "OPTIONS");
