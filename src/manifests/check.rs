@@ -130,20 +130,33 @@ fn said(error: &ValidationError<'_>, schema: &Value) -> Vec<(String, String)> {
             let pointer = format!("{at}/{}", escaped(name));
             vec![(pointer, "is missing; add it".to_owned())]
         }
+        // Where an object is wanted somebody may have written the secret itself.
+        ValidationErrorKind::Type { .. } if wants_object(schema, &at) => {
+            vec![(
+                at,
+                "is no object; write one with the fields that it has".to_owned(),
+            )]
+        }
         _ => vec![(at, cut(&error.to_string()))],
     }
 }
 
-fn known_fields(schema: &Value, pointer: &str) -> Vec<String> {
-    let mut at = schema;
-    for part in pointer.split('/').skip(1) {
+/// The schema of the part at this pointer.
+fn part<'a>(schema: &'a Value, pointer: &str) -> Option<&'a Value> {
+    let mut parts = pointer.split('/').skip(1);
+    parts.try_fold(schema, |at, part| {
         let field = at.get("properties").and_then(|fields| fields.get(part));
-        let Some(next) = field.or_else(|| at.get("items")) else {
-            return Vec::new();
-        };
-        at = next;
-    }
-    let fields = at.get("properties").and_then(Value::as_object);
+        field.or_else(|| at.get("items"))
+    })
+}
+
+fn wants_object(schema: &Value, pointer: &str) -> bool {
+    part(schema, pointer).is_none_or(|part| part.get("type") == Some(&json!("object")))
+}
+
+fn known_fields(schema: &Value, pointer: &str) -> Vec<String> {
+    let part = part(schema, pointer);
+    let fields = part.and_then(|part| part.get("properties")?.as_object());
     let fields = fields.into_iter().flatten();
     fields.map(|(name, _)| name.clone()).collect()
 }

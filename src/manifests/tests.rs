@@ -115,3 +115,21 @@ fn values_that_stand_too_deep_are_refused() {
     let deep = format!("a: {}{}\n", "[".repeat(100), "]".repeat(100));
     assert_eq!(read(&deep).unwrap_err().len(), 1);
 }
+
+#[test]
+fn a_secret_that_stands_where_its_reference_belongs_is_not_repeated() {
+    for field in [
+        "clientSecret: s3cr3t",
+        "clientSecret: {secretKeyRef: s3cr3t}",
+        "clientSecret: [s3cr3t]",
+        "adminSecretKey: s3cr3t",
+    ] {
+        let text = format!(
+            "apiVersion: authentik-operator.io/v1alpha1\nkind: DuoStage\nmetadata: {{name: duo}}\nspec:\n  clientId: a\n  apiHostname: b\n  {field}\n"
+        );
+        let problems = read(&text).unwrap_err().join("\n");
+        assert!(problems.contains("mfa.yaml:7: spec."), "{problems}");
+        assert!(problems.contains("is no object"), "{problems}");
+        assert!(!problems.contains("s3cr3t"), "{problems}");
+    }
+}
