@@ -16,7 +16,7 @@ pub use connection::{
 pub use policy::{AdoptionPolicy, Common, DeletionPolicy, ManagementPolicy, StageCommon};
 pub use reference::{
     ConnectionKind, ConnectionReference, DeviceTypeReference, FlowReference, MappingReference,
-    ResourceReference, SecretKey, SecretSource, StageReference,
+    ResourceReference, SecretKey, SecretSource, StageReference, can_be_named,
 };
 pub use status::{
     Change, DriftedField, FlowStatus, Identity, SentSecret, Status, condition, set_condition,

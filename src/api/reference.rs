@@ -14,6 +14,19 @@ use super::schema::{no_control_characters, not_blank};
 /// The spellings of a UUID that authentik takes: with or without dashes, any letter case.
 pub const UUID_PATTERN: &str = r"^[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}$";
 
+/// Whether a Secret or a namespace can have this name, as Kubernetes has it (RFC 1123). The name goes into the path of a
+/// request as it is: `../../other/secrets/x` must not be asked for.
+#[must_use]
+pub fn can_be_named(name: &str) -> bool {
+    let may_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let part = |part: &str| {
+        part.starts_with(may_end)
+            && part.ends_with(may_end)
+            && part.chars().all(|c| may_end(c) || c == '-')
+    };
+    name.split('.').all(part)
+}
+
 fn exactly_one(what: &str, fields: &[&str]) -> Rule {
     let set: Vec<_> = fields
         .iter()

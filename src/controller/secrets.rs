@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use secrecy::SecretString;
 
 use crate::{
-    api::SecretKey,
+    api::{SecretKey, can_be_named},
     plan::{
         SecretVersion,
         failure::{Failure, Reason},
@@ -216,18 +216,6 @@ fn is_older(one: &Version, other: &Version) -> bool {
     let number = |version: &Version| version.1.parse::<u128>().ok();
     one.0 == other.0
         && number(one).is_some_and(|one| number(other).is_some_and(|other| one < other))
-}
-
-/// Whether a Secret or a namespace can have this name, as Kubernetes has it (RFC 1123). The name goes into the path of a
-/// request as it is: `../../other/secrets/x` must not be asked for.
-fn can_be_named(name: &str) -> bool {
-    let may_end = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-    let part = |part: &str| {
-        part.starts_with(may_end)
-            && part.ends_with(may_end)
-            && part.chars().all(|c| may_end(c) || c == '-')
-    };
-    name.split('.').all(part)
 }
 
 fn missing(namespace: &str, key: &SecretKey) -> Failure {

@@ -12,11 +12,11 @@ use serde_json::{Value, json};
 
 use super::{
     desk::Name,
-    names::{is_connection, plurals},
+    names::{is_connection, is_plural_of_connections, kind_of, plurals},
     secrets::named,
 };
 use crate::{
-    api::{GROUP, VERSION},
+    api::{ClusterAuthentikConnection, GROUP, VERSION, can_be_named},
     manifests::Set,
 };
 
@@ -73,7 +73,7 @@ pub async fn known(client: &Client, set: &Set) -> Result<Known, String> {
 fn namespaces_of(set: &Set, kind: &str) -> BTreeSet<Option<String>> {
     let is_wanted = |of: &str| of == kind || is_connection(kind);
     let ours = set.ours.iter().filter(|manifest| is_wanted(&manifest.kind));
-    let is_namespaced = !kind.starts_with("Cluster");
+    let is_namespaced = kind != kind_of::<ClusterAuthentikConnection>();
     ours.map(|manifest| is_namespaced.then(|| manifest.namespace.clone()))
         .filter(|namespace| namespace.as_ref().is_none_or(|name| !name.is_empty()))
         .collect()
@@ -119,6 +119,7 @@ impl Known {
             .chain(connections)
             .flat_map(|(object, namespace)| named(object, namespace))
             .map(|named| (named.namespace, named.name))
+            .filter(|(namespace, name)| can_be_named(namespace) && can_be_named(name))
             .collect();
         for (namespace, name) in wanted {
             let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
@@ -135,7 +136,7 @@ impl Known {
 
     async fn read_labels(&mut self, client: &Client, set: &Set) -> Result<(), String> {
         let namespaces = set.ours.iter().map(|manifest| manifest.namespace.as_str());
-        let namespaces: BTreeSet<_> = namespaces.filter(|name| !name.is_empty()).collect();
+        let namespaces: BTreeSet<_> = namespaces.filter(|name| can_be_named(name)).collect();
         let api: Api<Namespace> = Api::all(client.clone());
         for name in namespaces {
             match api.get_opt(name).await {
@@ -156,15 +157,9 @@ impl Known {
         self.ours.get(name)
     }
 
-    /// The connections that no manifest names.
+    /// The connections, those that a manifest names too.
     pub(super) fn connections(&self) -> impl Iterator<Item = (&Name, &Value)> {
-        let plurals = plurals();
-        let is_one = move |plural: &str| {
-            let mut kinds = plurals.iter().filter(|(_, known)| *known == plural);
-            kinds.any(|(kind, _)| is_connection(kind))
-        };
-        self.ours
-            .iter()
-            .filter(move |((plural, ..), _)| is_one(plural))
+        let ours = self.ours.iter();
+        ours.filter(|((plural, ..), _)| is_plural_of_connections(plural))
     }
 }

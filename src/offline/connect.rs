@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     cluster::Known,
     desk::Name,
-    names::{is_connection, kind_of, name_of, plurals},
+    names::{is_connection, is_plural_of_connections, kind_of, name_of, plurals},
     secrets::Secrets,
 };
 use crate::{
@@ -76,18 +76,13 @@ pub(super) fn objects(
         secrets.put(OWN, OWN, "token", token.expose_secret());
     } else if !objects
         .keys()
-        .any(|(plural, ..)| is_plural_of_connections(plural, &plurals))
+        .any(|(plural, ..)| is_plural_of_connections(plural))
     {
         return Err("no server is named: give --url, set AUTHENTIK_URL, or name the manifest of a connection too".to_owned());
     }
     objects.extend(secrets.objects());
     objects.extend(namespaces(set, &server.known));
     Ok(objects)
-}
-
-fn is_plural_of_connections(plural: &str, plurals: &BTreeMap<String, String>) -> bool {
-    let mut kinds = plurals.iter().filter(|(_, known)| *known == plural);
-    kinds.any(|(kind, _)| is_connection(kind))
 }
 
 /// The object as Kubernetes would have it once it is applied; `known` is how it is there now.

@@ -41,6 +41,11 @@ pub fn is_connection(kind: &str) -> bool {
     kind == AuthentikConnection::kind(&()) || kind == ClusterAuthentikConnection::kind(&())
 }
 
+/// Whether this plural is that of a kind of connections.
+pub fn is_plural_of_connections(plural: &str) -> bool {
+    plural == AuthentikConnection::plural(&()) || plural == ClusterAuthentikConnection::plural(&())
+}
+
 /// What the object of a manifest is called on the desk.
 pub fn name_of(manifest: &Manifest, plurals: &BTreeMap<String, String>) -> Name {
     let plural = plurals.get(&manifest.kind).cloned();
