@@ -13,11 +13,9 @@ use super::{
     diff::planned,
     output::{Ended, Failed, Out},
     report::{Action, Format, Row, rows, write},
-    sources::{Knowledge, Sources, server},
-    target::Target,
+    sources::Question,
 };
 use crate::{
-    controller::Manner,
     manifests::Set,
     offline::{Progress, Server, Session},
 };
@@ -37,11 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Args, Debug)]
 pub struct Apply {
     #[command(flatten)]
-    sources: Sources,
-    #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
-    knowledge: Knowledge,
+    question: Question,
     /// Don't ask whether to go on.
     #[arg(short, long)]
     yes: bool,
@@ -53,8 +47,7 @@ impl Apply {
     /// # Errors
     /// Where manifests or server can't be used, or something could not be applied.
     pub async fn run(self, out: &mut Out) -> Ended {
-        let set = self.sources.read()?;
-        let server = server(&self.target, &self.knowledge, &set).await?;
+        let (set, server) = self.question.read().await?;
         let plan = planned(&set, &server).await?;
         write(out, Format::Text, &plan)?;
         if let Some(why) = creation_without_secret(&plan) {
@@ -98,11 +91,7 @@ fn confirmed(out: &mut Out) -> Result<bool, Failed> {
 }
 
 async fn apply(set: &Set, server: &Server, out: &mut Out) -> Ended {
-    let manner = Manner {
-        rehearsal: None,
-        passes_over_missing_secrets: true,
-    };
-    let session = Session::start(set, server, manner, progress())?;
+    let session = Session::write(set, server, progress())?;
     let interrupted = tokio::select! {
         _ = session.settled(PATIENCE) => false,
         _ = tokio::signal::ctrl_c() => true,

@@ -1,17 +1,15 @@
 //! `diff`: what would change if these manifests were applied.
 
-use std::{process::ExitCode, sync::Arc, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use clap::Args;
 
 use super::{
     output::{Ended, Failed, Out},
     report::{Action, Format, Row, rows, write},
-    sources::{Knowledge, Sources, server},
-    target::Target,
+    sources::Question,
 };
 use crate::{
-    controller::{Manner, Rehearsal},
     manifests::Set,
     offline::{Server, Session},
 };
@@ -33,11 +31,7 @@ const DIFFERS: u8 = 2;
 #[derive(Args, Debug)]
 pub struct Diff {
     #[command(flatten)]
-    sources: Sources,
-    #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
-    knowledge: Knowledge,
+    question: Question,
     /// How the differences are written.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
@@ -49,8 +43,7 @@ impl Diff {
     /// # Errors
     /// Where manifests or server can't be used.
     pub async fn run(self, out: &mut Out) -> Ended {
-        let set = self.sources.read()?;
-        let server = server(&self.target, &self.knowledge, &set).await?;
+        let (set, server) = self.question.read().await?;
         let rows = planned(&set, &server).await?;
         write(out, self.output, &rows)?;
         Ok(exit_code(&rows))
@@ -62,11 +55,7 @@ impl Diff {
 /// # Errors
 /// Where no server is named, or it has no token.
 pub async fn planned(set: &Set, server: &Server) -> Result<Vec<Row>, Failed> {
-    let manner = Manner {
-        rehearsal: Some(Arc::new(Rehearsal::default())),
-        passes_over_missing_secrets: true,
-    };
-    let session = Session::start(set, server, manner, Arc::new(|_, _, _| {}))?;
+    let session = Session::rehearse(set, server)?;
     let ended = session.settled(Duration::ZERO).await;
     session.end().await;
     Ok(rows(set, ended))

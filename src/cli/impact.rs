@@ -1,6 +1,6 @@
 //! `impact`: whom a change of a validation stage hits, before it hits them.
 
-use std::{io::Write, process::ExitCode, sync::Arc, time::Duration};
+use std::{io::Write, process::ExitCode, time::Duration};
 
 use clap::Args;
 use serde_json::Value;
@@ -9,11 +9,9 @@ use super::{
     output::{Ended, Failed, Out},
     progress::Progress,
     report::Format,
-    sources::{Knowledge, Sources, server},
-    target::Target,
+    sources::Question,
 };
 use crate::{
-    controller::{Manner, Rehearsal},
     impact::{self, Report},
     kinds::{AuthenticatorValidateStage, Kind},
     offline::{self, Session},
@@ -34,11 +32,7 @@ const TOO_MANY: u8 = 2;
 #[derive(Args, Debug)]
 pub struct Impact {
     #[command(flatten)]
-    sources: Sources,
-    #[command(flatten)]
-    target: Target,
-    #[command(flatten)]
-    knowledge: Knowledge,
+    question: Question,
     #[command(flatten)]
     settings: Settings,
 }
@@ -63,13 +57,8 @@ impl Impact {
     /// # Errors
     /// Where manifests or server can't be used, or the token is not shown devices.
     pub async fn run(self, out: &mut Out) -> Ended {
-        let set = self.sources.read()?;
-        let server = server(&self.target, &self.knowledge, &set).await?;
-        let manner = Manner {
-            rehearsal: Some(Arc::new(Rehearsal::default())),
-            passes_over_missing_secrets: true,
-        };
-        let session = Session::start(&set, &server, manner, Arc::new(|_, _, _| {}))?;
+        let (set, server) = self.question.read().await?;
+        let session = Session::rehearse(&set, &server)?;
         let reports = reports(&session).await;
         session.end().await;
         let reports = reports?;

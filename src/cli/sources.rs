@@ -16,7 +16,7 @@ const MOST_PROBLEMS: usize = 50;
 
 /// Which manifests a command is about.
 #[derive(Args, Clone, Debug)]
-pub struct Sources {
+struct Sources {
     /// A file with manifests, a folder with such files, or - for the standard input. May be given several times.
     #[arg(short = 'f', long = "filename", value_name = "FILE|DIR|-")]
     filenames: Vec<PathBuf>,
@@ -33,7 +33,7 @@ impl Sources {
     ///
     /// # Errors
     /// Where none are named, a file can't be read, or something is wrong with them: with file and line.
-    pub fn read(&self) -> Result<Set, Failed> {
+    fn read(&self) -> Result<Set, Failed> {
         let named = self
             .filenames
             .iter()
@@ -78,7 +78,7 @@ fn told(problems: &[Problem]) -> Failed {
 
 /// What is known beside the manifests.
 #[derive(Args, Clone, Debug)]
-pub struct Knowledge {
+struct Knowledge {
     /// Take what is there under a resource's name for its own, whatever its adoptionPolicy says: for resources that the operator
     /// manages already, or that an earlier apply has made.
     #[arg(long)]
@@ -88,28 +88,47 @@ pub struct Knowledge {
     cluster: bool,
 }
 
-/// Which server is asked, and what is known beside the manifests.
-///
-/// # Errors
-/// Where a file of the target, or the cluster, can't be read.
-pub async fn server(target: &Target, knowledge: &Knowledge, set: &Set) -> Result<Server, Failed> {
-    let known = match knowledge.cluster {
-        true => {
-            let client = Client::try_default().await;
-            let client = client.map_err(|error| {
-                format!("--cluster: no Kubernetes to talk to: {error}; set KUBECONFIG")
-            })?;
-            let known = known(&client, set).await;
-            known.map_err(|why| format!("--cluster: {why}"))?
+/// What a command is asked: about which manifests, of which server, and what is known beside them.
+#[derive(Args, Clone, Debug)]
+pub struct Question {
+    #[command(flatten)]
+    sources: Sources,
+    #[command(flatten)]
+    target: Target,
+    #[command(flatten)]
+    knowledge: Knowledge,
+}
+
+impl Question {
+    /// Reads the manifests, and what is known beside them.
+    ///
+    /// # Errors
+    /// Where the manifests can't be read or are wrong, or where a file of the target, or the cluster, can't be read.
+    pub async fn read(&self) -> Result<(Set, Server), Failed> {
+        let set = self.sources.read()?;
+        let known = self.knowledge.read(&set).await?;
+        let server = Server {
+            url: self.target.url.clone().filter(|url| !url.trim().is_empty()),
+            token: self.target.token()?,
+            ca_bundle: self.target.ca_bundle()?,
+            timeout: self.target.timeout,
+            takes_over: self.knowledge.managed,
+            known,
+        };
+        Ok((set, server))
+    }
+}
+
+impl Knowledge {
+    async fn read(&self, set: &Set) -> Result<Known, Failed> {
+        if !self.cluster {
+            return Ok(Known::default());
         }
-        false => Known::default(),
-    };
-    Ok(Server {
-        url: target.url.clone().filter(|url| !url.trim().is_empty()),
-        token: target.token()?,
-        ca_bundle: target.ca_bundle()?,
-        timeout: target.timeout,
-        takes_over: knowledge.managed,
-        known,
-    })
+        let client = Client::try_default().await;
+        let client = client.map_err(|error| {
+            format!("--cluster: no Kubernetes to talk to: {error}; set KUBECONFIG")
+        })?;
+        let known = known(&client, set).await;
+        Ok(known.map_err(|why| format!("--cluster: {why}"))?)
+    }
 }

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     api::{DriftedField, conditions},
     authentik::Client,
-    controller::{Controller, Manner, Options, Planned},
+    controller::{Controller, Manner, Options, Planned, Rehearsal},
     kinds::{ResourceId, kind_named},
     manifests::{Manifest, Set},
     ops::leader::Leadership,
@@ -55,23 +55,40 @@ pub type Progress = Arc<dyn Fn(&str, &str, &str) + Send + Sync>;
 pub struct Session {
     desk: Arc<Desk>,
     controller: Arc<Controller>,
-    manner: Manner,
+    rehearsal: Option<Arc<Rehearsal>>,
     ids: Vec<(ResourceId, Name)>,
     stop: Option<oneshot::Sender<()>>,
     running: JoinHandle<()>,
 }
 
 impl Session {
-    /// Starts to work on these manifests.
+    /// Starts to write what these manifests say.
     ///
     /// # Errors
     /// Where no server is named, or it has no token.
-    pub fn start(
+    pub fn write(set: &Set, server: &Server, progress: Progress) -> Result<Self, String> {
+        Self::start(set, server, None, progress)
+    }
+
+    /// Starts to find out what would be written for these manifests.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn rehearse(set: &Set, server: &Server) -> Result<Self, String> {
+        let rehearsal = Some(Arc::default());
+        Self::start(set, server, rehearsal, Arc::new(|_, _, _| {}))
+    }
+
+    fn start(
         set: &Set,
         server: &Server,
-        manner: Manner,
+        rehearsal: Option<Arc<Rehearsal>>,
         progress: Progress,
     ) -> Result<Self, String> {
+        let manner = Manner {
+            rehearsal: rehearsal.clone(),
+            passes_over_missing_secrets: true,
+        };
         let desk = Arc::new(Desk::new());
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         for (name, object) in objects(set, server, &variable)? {
@@ -84,7 +101,7 @@ impl Session {
             leadership: Leadership::default(),
         };
         let kubernetes = client(desk.clone(), told(progress));
-        let controller = Controller::in_manner(kubernetes, options, manner.clone());
+        let controller = Controller::in_manner(kubernetes, options, manner);
         let controller = Arc::new(controller);
         let (stop, stopped) = oneshot::channel();
         let working = controller.clone();
@@ -99,7 +116,7 @@ impl Session {
         Ok(Self {
             desk,
             controller,
-            manner,
+            rehearsal,
             ids: ids(set),
             stop: Some(stop),
             running,
@@ -126,7 +143,7 @@ impl Session {
         let ids = self.ids.iter();
         ids.map(|(id, name)| {
             let status = self.desk.get(name).unwrap_or_default();
-            let planned = self.manner.rehearsal.as_ref();
+            let planned = self.rehearsal.as_ref();
             let planned = planned.map(|rehearsal| rehearsal.planned(id));
             ended(id.clone(), &status["status"], planned.unwrap_or_default())
         })

@@ -1,11 +1,8 @@
 //! What the command line foresees, beside what the operator does.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
-use authentik_stage_operator::{
-    controller::{Manner, Rehearsal},
-    offline::{Ended, Server, Session, known},
-};
+use authentik_stage_operator::offline::{Ended, Server, Session, known};
 use serde_json::{Value, json};
 
 use crate::{
@@ -27,11 +24,7 @@ pub async fn rehearsed(test: &Test, kind: &str, name: &str, spec: &Value) -> End
         known: known(&test.kube, &set).await.expect("the cluster answers"),
         ..Server::default()
     };
-    let manner = Manner {
-        rehearsal: Some(Arc::new(Rehearsal::default())),
-        passes_over_missing_secrets: true,
-    };
-    let session = Session::start(&set, &server, manner, Arc::new(|_, _, _| {}));
+    let session = Session::rehearse(&set, &server);
     let session = session.expect("there is a server and a token");
     let mut ended = session.settled(Duration::ZERO).await;
     session.end().await;
