@@ -3,25 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{
-    Api, Client,
-    api::ListParams,
-    core::{ApiResource, DynamicObject},
-};
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use super::{
     desk::Name,
+    lists::{all, objects_of},
     names::{is_connection, is_plural_of_connections, kind_of, plurals},
     secrets::named,
 };
 use crate::{
-    api::{ClusterAuthentikConnection, GROUP, VERSION, can_be_named},
+    api::{ClusterAuthentikConnection, can_be_named},
     manifests::Set,
 };
-
-/// How many objects are asked for at one time.
-const PAGE: u32 = 500;
 
 /// What a cluster knows.
 #[derive(Debug, Default)]
@@ -41,19 +35,12 @@ pub struct Known {
 pub async fn known(client: &Client, set: &Set) -> Result<Known, String> {
     let mut known = Known::default();
     for (kind, plural) in plurals() {
-        let resource = ApiResource {
-            group: GROUP.to_owned(),
-            version: VERSION.to_owned(),
-            api_version: format!("{GROUP}/{VERSION}"),
-            kind: kind.clone(),
-            plural: plural.clone(),
-        };
         for namespace in namespaces_of(set, &kind) {
-            let api: Api<DynamicObject> = match &namespace {
-                Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-                None => Api::all_with(client.clone(), &resource),
-            };
-            for object in all(&api, &plural).await? {
+            let api = objects_of(client, &kind, &plural, namespace.as_deref());
+            let objects = all(&api, |object| object).await;
+            let objects = objects.map_err(|error| refused(&plural, &error))?;
+            // Where the CRD is not there yet, no object of its kind is.
+            for object in objects.unwrap_or_default() {
                 let meta = &object.metadata;
                 let name = (
                     plural.clone(),
@@ -77,25 +64,6 @@ fn namespaces_of(set: &Set, kind: &str) -> BTreeSet<Option<String>> {
     ours.map(|manifest| is_namespaced.then(|| manifest.namespace.clone()))
         .filter(|namespace| namespace.as_ref().is_none_or(|name| !name.is_empty()))
         .collect()
-}
-
-async fn all(api: &Api<DynamicObject>, plural: &str) -> Result<Vec<DynamicObject>, String> {
-    let mut objects = Vec::new();
-    let mut parameters = ListParams::default().limit(PAGE);
-    loop {
-        let page = match api.list(&parameters).await {
-            Ok(page) => page,
-            // The CRD is not there yet: no object of its kind is.
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(objects),
-            Err(error) => return Err(refused(plural, &error)),
-        };
-        let next = page.metadata.continue_.filter(|next| !next.is_empty());
-        objects.extend(page.items);
-        match next {
-            Some(next) => parameters.continue_token = Some(next),
-            None => return Ok(objects),
-        }
-    }
 }
 
 fn refused(what: &str, error: &kube::Error) -> String {

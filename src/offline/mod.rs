@@ -5,6 +5,7 @@
 //! desk     the objects, in memory
 //! serve    the desk as a Kubernetes API
 //! names    what our kinds are called
+//! lists    lists of a cluster, page by page
 //! secrets  the Secrets that can be had
 //! cluster  what a cluster knows of the manifests
 //! connect  which objects stand on the desk
@@ -15,6 +16,7 @@
 mod cluster;
 mod connect;
 mod desk;
+mod lists;
 mod names;
 mod run;
 mod secrets;
@@ -23,5 +25,7 @@ mod serve;
 pub use self::{
     cluster::{Known, known},
     connect::Server,
+    lists::{PAGE, all, objects_of},
+    names::{kind_of, plurals},
     run::{Ended, Progress, Session},
 };

@@ -1,19 +1,12 @@
-//! Reads the resources from Kubernetes, page by page.
+//! Reads the resources from Kubernetes.
 
-use kube::{
-    Api, Client,
-    api::ListParams,
-    core::{ApiResource, DynamicObject},
-};
+use kube::{Api, Client, core::DynamicObject};
 
 use super::row::Row;
 use crate::{
-    api::{GROUP, VERSION},
-    kinds::crds,
+    api::ClusterAuthentikConnection,
+    offline::{all, kind_of, objects_of, plurals},
 };
-
-/// How many resources are asked for at one time.
-pub const PAGE: u32 = 500;
 
 /// Where resources are looked for.
 #[derive(Debug)]
@@ -35,26 +28,18 @@ pub struct OfKind {
 
 /// All kinds, within this scope.
 pub fn kinds(client: &Client, scope: &Scope) -> Vec<OfKind> {
-    let all = crds().into_iter().filter_map(|crd| {
-        let names = crd.spec.names;
-        let resource = ApiResource {
-            group: GROUP.to_owned(),
-            version: VERSION.to_owned(),
-            api_version: format!("{GROUP}/{VERSION}"),
-            kind: names.kind.clone(),
-            plural: names.plural,
-        };
-        let api = match scope {
-            Scope::All => Api::all_with(client.clone(), &resource),
-            Scope::Namespace(_) if crd.spec.scope == "Cluster" => return None,
-            Scope::Namespace(name) => Api::namespaced_with(client.clone(), name, &resource),
-        };
-        Some(OfKind {
-            kind: names.kind,
-            api,
-        })
-    });
-    all.collect()
+    let namespace = match scope {
+        Scope::All => None,
+        Scope::Namespace(name) => Some(name.as_str()),
+    };
+    let of_the_cluster = kind_of::<ClusterAuthentikConnection>();
+    let all = plurals().into_iter();
+    let all = all.filter(|(kind, _)| namespace.is_none() || *kind != of_the_cluster);
+    all.map(|(kind, plural)| OfKind {
+        api: objects_of(client, &kind, &plural, namespace),
+        kind,
+    })
+    .collect()
 }
 
 /// The rows of all resources. A kind whose CRD is not there has none.
@@ -76,26 +61,8 @@ impl OfKind {
     /// # Errors
     /// As [`rows`].
     pub async fn rows(&self) -> Result<Option<Vec<Row>>, String> {
-        let mut rows = Vec::new();
-        let mut parameters = ListParams::default().limit(PAGE);
-        loop {
-            let page = match self.api.list(&parameters).await {
-                Ok(page) => page,
-                Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-                // The list has become too old to go on with.
-                Err(kube::Error::Api(status)) if status.code == 410 && !rows.is_empty() => {
-                    rows.clear();
-                    parameters = ListParams::default().limit(PAGE);
-                    continue;
-                }
-                Err(error) => return Err(self.refused(&error)),
-            };
-            rows.extend(page.items.iter().map(|object| Row::of(&self.kind, object)));
-            match page.metadata.continue_.filter(|next| !next.is_empty()) {
-                Some(next) => parameters.continue_token = Some(next),
-                None => return Ok(Some(rows)),
-            }
-        }
+        let rows = all(&self.api, |object| Row::of(&self.kind, &object)).await;
+        rows.map_err(|error| self.refused(&error))
     }
 
     fn refused(&self, error: &kube::Error) -> String {

@@ -21,12 +21,11 @@ use kube::{
 };
 use tokio::{signal, time::sleep};
 
-use super::{
-    read::{OfKind, PAGE},
-    row::Row,
-    write,
+use super::{read::OfKind, row::Row, write};
+use crate::{
+    cli::output::{Ended, Failed, Out},
+    offline::PAGE,
 };
-use crate::cli::output::{Ended, Failed, Out};
 
 /// How long changes are gathered before the table is drawn anew.
 const GATHER: Duration = Duration::from_millis(100);
