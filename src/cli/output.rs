@@ -6,6 +6,7 @@ use std::{
 };
 
 use anstream::AutoStream;
+use clap::ValueEnum;
 
 /// Why a command has not done what it was for.
 #[derive(Debug)]
@@ -35,6 +36,16 @@ impl From<io::Error> for Failed {
             _ => Self::Because(format!("the output can't be written: {error}")),
         }
     }
+}
+
+/// How a command writes what it has found.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
+pub enum Format {
+    /// For a person.
+    #[default]
+    Text,
+    /// For a program.
+    Json,
 }
 
 /// How a command ends: with the process's exit code.

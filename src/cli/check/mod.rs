@@ -21,12 +21,12 @@ mod write;
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 
 use self::finding::Verdict;
 use super::{
-    output::{Ended, Failed, Out},
+    output::{Ended, Failed, Format, Out},
     target::Target,
 };
 use crate::{
@@ -43,16 +43,6 @@ Examples:
   authentik-stage-operator check --url https://auth.example.com --token-file token --kind DuoStage --kind Flow
   # Of a server with a certificate of an own CA, for a program
   authentik-stage-operator check --url https://auth.example.com --token-file token --ca-file ca.pem --output json";
-
-/// How the report is written.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-enum Format {
-    /// For a person.
-    #[default]
-    Text,
-    /// For a program.
-    Json,
-}
 
 /// Arguments of `check`.
 #[derive(Args, Debug)]

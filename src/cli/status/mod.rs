@@ -15,12 +15,12 @@ mod write;
 
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use kube::Client;
 
 use self::read::Scope;
-use super::output::{Ended, Failed, Out};
+use super::output::{Ended, Failed, Format, Out};
 
 /// How the command is used.
 pub const EXAMPLES: &str = "\
@@ -31,16 +31,6 @@ Examples:
   authentik-stage-operator status -A --watch
   # Which are not ready, and why
   authentik-stage-operator status -A --output json | jq '.resources[] | select(.ready != \"True\") | {kind, name, message}'";
-
-/// How the resources are written.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-enum Format {
-    /// For a person.
-    #[default]
-    Text,
-    /// For a program; with --watch one object a line.
-    Json,
-}
 
 /// Arguments of `status`.
 #[derive(Args, Debug)]
@@ -54,7 +44,7 @@ pub struct Status {
     /// Go on until Ctrl-C: on a terminal the table is drawn anew, elsewhere each change is a line.
     #[arg(short, long)]
     watch: bool,
-    /// How the resources are written.
+    /// How the resources are written; as JSON, --watch writes one object a line.
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
 }
