@@ -50,8 +50,11 @@ async fn shown(url: &Url) -> Option<CertificateDer<'static>> {
     }
     let host = url.host_str()?.trim_matches(['[', ']']).to_owned();
     let port = url.port_or_known_default()?;
-    let seen = Arc::new(Look::default());
     let provider = Arc::new(ring::default_provider());
+    let seen = Arc::new(Look {
+        certificate: Mutex::default(),
+        provider: provider.clone(),
+    });
     let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .ok()?
@@ -71,16 +74,7 @@ async fn shown(url: &Url) -> Option<CertificateDer<'static>> {
 #[derive(Debug)]
 struct Look {
     certificate: Mutex<Option<CertificateDer<'static>>>,
-    provider: CryptoProvider,
-}
-
-impl Default for Look {
-    fn default() -> Self {
-        Self {
-            certificate: Mutex::default(),
-            provider: ring::default_provider(),
-        }
-    }
+    provider: Arc<CryptoProvider>,
 }
 
 fn refused<T>() -> Result<T, rustls::Error> {

@@ -83,15 +83,12 @@ pub fn missing(seen: &Seen, all: &[Permitted], used: &[String]) -> Vec<Finding> 
     {
         findings.push(not_asked(error));
     }
-    let mut kinds: Vec<_> = all.iter().map(|of| of.kind.unwrap_or(SHARED)).collect();
-    kinds.dedup();
-    let mut seen_kinds = Vec::new();
-    kinds.retain(|kind| {
-        !seen_kinds.contains(kind) && {
-            seen_kinds.push(*kind);
-            true
+    let mut kinds = Vec::new();
+    for kind in all.iter().map(|of| of.kind.unwrap_or(SHARED)) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
         }
-    });
+    }
     findings.extend(kinds.iter().filter_map(|kind| of_kind(kind, all, used)));
     let first = match sees_nothing(all) {
         true => Finding::failure(PERMISSIONS, "the token's user may see none of the operator's kinds").so(
