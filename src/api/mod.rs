@@ -19,8 +19,8 @@ pub use reference::{
     ResourceReference, SecretKey, SecretSource, StageReference, can_be_named,
 };
 pub use status::{
-    Change, DriftedField, FlowStatus, Identity, SentSecret, Status, condition, set_condition,
-    without_condition,
+    Change, DriftedField, FlowStatus, Identity, SentSecret, Status, condition, condition_in,
+    set_condition, without_condition,
 };
 
 /// The API group of every kind.

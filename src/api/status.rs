@@ -6,6 +6,7 @@ use k8s_openapi::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::BoundFlow;
@@ -195,6 +196,15 @@ impl Status {
 #[must_use]
 pub fn condition<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
     conditions.iter().find(|condition| condition.type_ == type_)
+}
+
+/// The condition of this type in a status of any form; null where there is none.
+#[must_use]
+pub fn condition_in<'a>(status: &'a Value, type_: &str) -> &'a Value {
+    let conditions = status["conditions"].as_array();
+    let mut conditions = conditions.into_iter().flatten();
+    let found = conditions.find(|condition| condition["type"] == type_);
+    found.unwrap_or(&Value::Null)
 }
 
 /// Sets a condition in place. Its transition time moves only when its status does, as Kubernetes' API

@@ -67,7 +67,7 @@ pub use self::{
     error::{DeniedKind, Error},
     people::{Account, Device, Person},
     reading::{Keyed, Listing, Weigh},
-    shown::{Remote, Shown},
+    shown::{Remote, Shown, one_line},
     text::stripped,
     transport::Body,
     used_by::UsedBy,

@@ -157,8 +157,7 @@ impl Redactor {
     /// The text on one line and of bounded length. A text that repeats a secret is withheld as a whole:
     /// cutting a short secret out of it would tell by the gaps what it was.
     pub fn clean(&self, text: &str) -> Shown {
-        let line = |c: char| if is_harmful(c) { ' ' } else { c };
-        let cleaned: String = text.chars().map(line).collect();
+        let cleaned = one_line(text);
         let cleaned = cleaned.trim();
         // Cleaned, a text may come to repeat what it did not repeat before.
         if self.repeats_a_secret(text) || self.repeats_a_secret(cleaned) {
@@ -177,6 +176,13 @@ impl Redactor {
         let mut secrets = self.0.iter();
         secrets.any(|secret| text.contains(secret.expose_secret()))
     }
+}
+
+/// The text with a space for each character that a terminal or a log would not take for a part of it.
+#[must_use]
+pub fn one_line(text: &str) -> String {
+    let harmless = |c| if is_harmful(c) { ' ' } else { c };
+    text.chars().map(harmless).collect()
 }
 
 /// Control characters, line separators, and what turns the direction of the text that follows.

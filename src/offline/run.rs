@@ -12,7 +12,7 @@ use super::{
     serve::{OnEvent, client},
 };
 use crate::{
-    api::{DriftedField, conditions},
+    api::{DriftedField, condition_in, conditions},
     authentik::Client,
     controller::{Controller, Manner, Options, Planned, Rehearsal},
     kinds::{ResourceId, kind_named},
@@ -181,21 +181,13 @@ fn ids(set: &Set) -> Vec<(ResourceId, Name)> {
 }
 
 fn ended(id: ResourceId, status: &Value, planned: Planned) -> Ended {
-    let conditions = status["conditions"].as_array();
-    let condition = |type_: &str| {
-        let mut all = conditions.into_iter().flatten();
-        all.find(|condition| condition["type"] == type_)
-    };
-    let ready = condition(conditions::READY);
-    let text = |field: &str| {
-        let text = ready.and_then(|ready| ready[field].as_str());
-        text.unwrap_or_default().to_owned()
-    };
+    let ready = condition_in(status, conditions::READY);
+    let text = |field: &str| ready[field].as_str().unwrap_or_default().to_owned();
     Ended {
         id,
         reason: text("reason"),
         message: text("message"),
-        is_suspended: condition(conditions::SUSPENDED).is_some(),
+        is_suspended: condition_in(status, conditions::SUSPENDED).is_object(),
         drift: serde_json::from_value(status["drift"].clone()).unwrap_or_default(),
         planned,
     }

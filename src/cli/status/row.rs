@@ -5,7 +5,11 @@ use kube::core::DynamicObject;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::{api::conditions::READY, authentik::base_url, plan::failure::Reason};
+use crate::{
+    api::{condition_in, conditions::READY},
+    authentik::{base_url, one_line},
+    plan::failure::Reason,
+};
 
 /// How a resource stands.
 #[derive(Clone, Debug, Default, Eq, PartialEq, Serialize)]
@@ -39,7 +43,7 @@ impl Row {
     /// The row of an object of this kind. What can't be read of it is left out.
     pub fn of(kind: &str, object: &DynamicObject) -> Self {
         let (spec, status) = (&object.data["spec"], &object.data["status"]);
-        let ready = condition(status);
+        let ready = condition_in(status, READY);
         let (reason, message) = (text(&ready["reason"]), text(&ready["message"]));
         let identity = match &status["stage"] {
             Value::Null => &status["flow"],
@@ -85,28 +89,9 @@ impl Row {
     }
 }
 
-fn condition(status: &Value) -> &Value {
-    let conditions = status["conditions"].as_array();
-    let mut conditions = conditions.into_iter().flatten();
-    let ready = conditions.find(|condition| condition["type"] == READY);
-    ready.unwrap_or(&Value::Null)
-}
-
 /// The text on one line: whoever may write a status writes to this terminal.
 fn text(value: &Value) -> String {
-    let text = value.as_str().unwrap_or_default();
-    text.chars()
-        .map(|c| if is_harmful(c) { ' ' } else { c })
-        .collect()
-}
-
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}'
-        )
-        || matches!(c, '\u{2066}'..='\u{2069}')
+    one_line(value.as_str().unwrap_or_default())
 }
 
 /// What a resource waits for, as the operator's messages name it; else the first of what they say.
