@@ -19,7 +19,7 @@ use clap::Args;
 use jiff::Timestamp;
 use kube::Client;
 
-use self::read::Scope;
+use self::{read::Scope, row::Row};
 use super::output::{Ended, Failed, Format, Out};
 
 /// How the command is used.
@@ -68,7 +68,9 @@ impl Status {
         if self.watch {
             return watch::watch(out, kinds, is_json).await;
         }
-        let rows = read::rows(&kinds).await?;
+        let listed = read::listed(kinds).await?.into_iter();
+        let mut rows: Vec<_> = listed.flat_map(|(_, rows)| rows).collect();
+        rows.sort_by_key(Row::key);
         match is_json {
             true => write::json(out, &rows)?,
             false => write::table(out, &rows, Timestamp::now())?,

@@ -8,6 +8,10 @@ use crate::{
     offline::{all, kind_of, objects_of, plurals},
 };
 
+/// What is said of a cluster that the operator was never installed in.
+const NO_CRDS: &str = "the cluster has none of the operator's CRDs: install its chart, or apply what `authentik-stage-operator \
+    crds` prints; or choose another cluster with KUBECONFIG";
+
 /// Where resources are looked for.
 #[derive(Debug)]
 pub enum Scope {
@@ -42,29 +46,25 @@ pub fn kinds(client: &Client, scope: &Scope) -> Vec<OfKind> {
     .collect()
 }
 
-/// The rows of all resources. A kind whose CRD is not there has none.
+/// The kinds whose CRDs are there, each with its rows.
 ///
 /// # Errors
-/// Where Kubernetes does not answer, or refuses.
-pub async fn rows(kinds: &[OfKind]) -> Result<Vec<Row>, String> {
-    let mut rows = Vec::new();
+/// Where Kubernetes does not answer, or refuses, or has none of the CRDs.
+pub async fn listed(kinds: Vec<OfKind>) -> Result<Vec<(OfKind, Vec<Row>)>, String> {
+    let mut listed = Vec::new();
     for of in kinds {
-        rows.extend(of.rows().await?.unwrap_or_default());
+        let rows = all(&of.api, |object| Row::of(&of.kind, &object)).await;
+        if let Some(rows) = rows.map_err(|error| of.refused(&error))? {
+            listed.push((of, rows));
+        }
     }
-    rows.sort_by_key(Row::key);
-    Ok(rows)
+    match listed.is_empty() {
+        true => Err(NO_CRDS.to_owned()),
+        false => Ok(listed),
+    }
 }
 
 impl OfKind {
-    /// The rows of this kind; nothing where its CRD is not there.
-    ///
-    /// # Errors
-    /// As [`rows`].
-    pub async fn rows(&self) -> Result<Option<Vec<Row>>, String> {
-        let rows = all(&self.api, |object| Row::of(&self.kind, &object)).await;
-        rows.map_err(|error| self.refused(&error))
-    }
-
     fn refused(&self, error: &kube::Error) -> String {
         match error {
             kube::Error::Api(status) if status.code == 403 => format!(

@@ -21,8 +21,13 @@ use kube::{
 };
 use tokio::{signal, time::sleep};
 
-use super::{read::OfKind, row::Row, write};
+use super::{
+    read::{self, OfKind},
+    row::Row,
+    write,
+};
 use crate::{
+    authentik::one_line,
     cli::output::{Ended, Failed, Out},
     offline::PAGE,
 };
@@ -30,8 +35,8 @@ use crate::{
 /// How long changes are gathered before the table is drawn anew.
 const GATHER: Duration = Duration::from_millis(100);
 
-/// Empties the screen and begins at its top.
-const CLEAR: &str = "\u{1b}[2J\u{1b}[3J\u{1b}[H";
+/// Empties the screen and begins at its top. What has left the screen stays for who scrolls back.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 type Key = (String, String, String);
 
@@ -43,17 +48,18 @@ type Told = (String, Result<Event<DynamicObject>, watcher::Error>);
 /// # Errors
 /// Where they can't be listed at the beginning, or nobody reads on.
 pub async fn watch(out: &mut Out, kinds: Vec<OfKind>, is_json: bool) -> Ended {
-    let mut watched = Vec::new();
-    for of in kinds {
-        if of.rows().await?.is_some() {
-            watched.push(stream(of));
-        }
-    }
     let mut board = Board {
         draws: !is_json && io::stdout().is_terminal(),
         is_json,
         ..Board::default()
     };
+    let mut watched = Vec::new();
+    for (of, rows) in read::listed(kinds).await? {
+        for row in rows {
+            board.changed(out, row)?;
+        }
+        watched.push(stream(of));
+    }
     tokio::select! {
         ended = board.follow(out, select_all(watched)) => ended?,
         _ = signal::ctrl_c() => {}
@@ -67,15 +73,20 @@ fn stream(of: OfKind) -> BoxStream<'static, Told> {
     events.map(move |event| (of.kind.clone(), event)).boxed()
 }
 
+fn trouble(kind: &str, error: &str) -> String {
+    format!("{kind} is not watched at the moment: {error}")
+}
+
 /// What is known of all resources.
 #[derive(Default)]
 struct Board {
     rows: BTreeMap<Key, Row>,
     /// Those that a list which has not ended has shown, by kind.
     listed: BTreeMap<String, BTreeMap<Key, Row>>,
+    /// Why a kind is not watched at the moment.
+    trouble: BTreeMap<String, String>,
     draws: bool,
     is_json: bool,
-    trouble: BTreeMap<String, String>,
 }
 
 impl Board {
@@ -116,14 +127,13 @@ impl Board {
         let event = match told {
             Ok(event) => event,
             Err(error) => {
-                self.note(kind, error.to_string());
-                return Ok(false);
+                return Ok(self.note(kind, one_line(&error.to_string())));
             }
         };
-        self.trouble.remove(&kind);
         match event {
             Event::Apply(object) => self.changed(out, Row::of(&kind, &object)),
             Event::Delete(object) => self.gone(out, &Row::of(&kind, &object).key()),
+            // A try, which may fail as the one before.
             Event::Init => {
                 self.listed.insert(kind, BTreeMap::new());
                 Ok(false)
@@ -133,7 +143,10 @@ impl Board {
                 self.listed.entry(kind).or_default().insert(row.key(), row);
                 Ok(false)
             }
-            Event::InitDone => self.relisted(out, &kind),
+            Event::InitDone => {
+                let was_troubled = self.trouble.remove(&kind).is_some();
+                Ok(self.relisted(out, &kind)? || (was_troubled && self.draws))
+            }
         }
     }
 
@@ -182,15 +195,22 @@ impl Board {
         io::stdout().write_all(CLEAR.as_bytes())?;
         let rows: Vec<_> = self.rows.values().cloned().collect();
         write::table(out, &rows, Timestamp::now())?;
+        for (kind, error) in &self.trouble {
+            writeln!(out, "{}", trouble(kind, error))?;
+        }
         Ok(out.flush()?)
     }
 
-    /// Says once what is in the way. It is tried again by itself.
-    fn note(&mut self, kind: String, error: String) {
-        if self.trouble.get(&kind) != Some(&error) {
-            // Where nobody reads this, there is nobody to tell.
-            let _ = writeln!(io::stderr(), "{kind} is not watched at the moment: {error}");
-            self.trouble.insert(kind, error);
+    /// Says once what is in the way: below the table, or where errors go. It is tried again by itself.
+    fn note(&mut self, kind: String, error: String) -> bool {
+        if self.trouble.get(&kind) == Some(&error) {
+            return false;
         }
+        if !self.draws {
+            // Where nobody reads this, there is nobody to tell.
+            let _ = writeln!(io::stderr(), "{}", trouble(&kind, &error));
+        }
+        self.trouble.insert(kind, error);
+        self.draws
     }
 }

@@ -9,7 +9,9 @@ mod moving_in;
 mod output;
 mod refused;
 mod status;
+mod terminal;
 mod tutorial;
+mod watch;
 
 use std::{path::PathBuf, process::Stdio};
 

@@ -3,9 +3,8 @@
 use std::process::Stdio;
 
 use serde_json::json;
-use tokio::io::AsyncReadExt;
 
-use super::{bare, command, folder, manifest, run, stream};
+use super::{bare, command, folder, manifest, run, stream, terminal::Terminal};
 use crate::harness::{Test, VALIDATE, patience, test};
 
 /// A file with a manifest.
@@ -18,30 +17,7 @@ fn file(test: &Test) -> String {
 
 /// What a command shows on a terminal, and its exit code.
 async fn on_a_terminal(test: &Test, args: &[&str], env: &[(&str, &str)]) -> (String, i32) {
-    let (mut pty, pts) = pty_process::open().expect("a terminal can be opened");
-    pty.resize(pty_process::Size::new(24, 200))
-        .expect("it has a size");
-    let program = env!("CARGO_BIN_EXE_authentik-stage-operator");
-    let command = pty_process::Command::new(program)
-        .args(args)
-        .env_clear()
-        .env("TERM", "xterm-256color")
-        .env("AUTHENTIK_URL", test.gateway.url())
-        .env("AUTHENTIK_TOKEN", test.token())
-        .envs(env.iter().copied());
-    let mut child = command.spawn(pts).expect("the program starts");
-    let mut shown = Vec::new();
-    // At its end a terminal answers with an error.
-    let read = async { while pty.read_buf(&mut shown).await.is_ok_and(|read| read > 0) {} };
-    tokio::time::timeout(patience(), read)
-        .await
-        .expect("it ends in time");
-    let status = child.wait().await.expect("it can be awaited");
-    test.canaries.search("a terminal", &shown);
-    (
-        String::from_utf8(shown).expect("text"),
-        status.code().expect("it ends by itself"),
-    )
+    Terminal::start(test, args, env).ends().await
 }
 
 #[tokio::test(flavor = "multi_thread")]

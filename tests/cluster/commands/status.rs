@@ -1,17 +1,13 @@
 //! `status`: how the resources of a cluster stand.
 
-use std::process::Stdio;
-
+use devkit::kubernetes::{self, Kubernetes, User};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{ChildStdout, Command},
-};
+use tokio::process::Command;
 
-use super::{bare, run};
-use crate::harness::{DUO, FLOW, Test, VALIDATE, patience, test};
+use super::{bare, run, terminal::Terminal};
+use crate::harness::{DUO, FLOW, Test, VALIDATE, test};
 
-/// `status` of the test's namespace.
+/// `status`, as an administrator.
 fn status(test: &Test, args: &[&str]) -> Command {
     let args = [&["status"], args].concat();
     let mut command = bare(&args);
@@ -19,7 +15,8 @@ fn status(test: &Test, args: &[&str]) -> Command {
     command
 }
 
-fn here<'a>(test: &'a Test, args: &[&'a str]) -> Command {
+/// `status` of the test's namespace.
+pub fn here<'a>(test: &'a Test, args: &[&'a str]) -> Command {
     status(test, &[&["--namespace", &test.namespace], args].concat())
 }
 
@@ -32,7 +29,7 @@ fn of<'a>(report: &'a Value, kind: &str) -> &'a Value {
 }
 
 /// A stage in sync, one that waits for its Secret, and one that waits for a flow.
-async fn some(test: &Test) {
+pub async fn some(test: &Test) {
     test.connect().await;
     test.validate("mfa", json!({})).await;
     test.in_sync(VALIDATE, "mfa").await;
@@ -121,76 +118,52 @@ async fn without_a_cluster_it_says_what_to_do() {
     .await;
 }
 
-/// A line that says this. Those before it are passed over.
-async fn line(lines: &mut Lines<BufReader<ChildStdout>>, what: &str) -> String {
-    let wanted = async {
-        loop {
-            let line = lines.next_line().await.expect("it can be read");
-            let line = line.expect("it goes on");
-            if line.contains(what) {
-                return line;
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cluster_without_the_crds_is_told_how_to_get_them() {
+    test(async |test| {
+        let options = kubernetes::Options {
+            controller_manager: false,
+        };
+        let empty = Kubernetes::start(options).await.expect("Kubernetes starts");
+        for args in [&["-A"][..], &["-n", "default"], &["-A", "--watch"]] {
+            let mut asked = status(test, args);
+            asked.env("KUBECONFIG", empty.kubeconfig(User::Admin));
+            let said = run(test, asked, "").await.ends(1);
+            assert_eq!(said.out, "");
+            for what in [
+                "none of the operator's CRDs",
+                "authentik-stage-operator crds",
+            ] {
+                assert!(said.err.contains(what), "{args:?}: {said:?}");
             }
         }
-    };
-    let line = tokio::time::timeout(patience(), wanted).await;
-    line.unwrap_or_else(|_| panic!("no line says {what}"))
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_watch_is_a_line_a_change_on_a_pipe() {
-    test(async |test| {
-        some(test).await;
-        let mut child = here(test, &["--watch"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let duo = line(&mut lines, "DuoStage").await;
-        assert!(
-            duo.contains("Ready=False SecretNotFound, waits for Secret "),
-            "{duo}"
-        );
-        test.secret("duo", json!({"secret": test.canary("s3cr3t")}))
-            .await;
-        line(&mut lines, "/duo: Ready=True").await;
-        test.delete(VALIDATE, "mfa").await;
-        line(&mut lines, "/mfa: deleted").await;
-        interrupt(&child);
-        let ended = tokio::time::timeout(patience(), child.wait()).await;
-        assert_eq!(ended.expect("it ends in time").unwrap().code(), Some(0));
     })
     .await;
 }
 
-/// What Ctrl-C does.
-fn interrupt(child: &tokio::process::Child) {
-    let id = child.id().expect("it runs").to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-INT", &id])
-        .status();
-    assert!(sent.expect("kill runs").success());
-}
-
-/// Who reads a watch no further ends it with the next change.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_watch_that_nobody_reads_ends() {
+async fn colours_tell_well_from_ill_on_a_terminal() {
     test(async |test| {
-        test.connect().await;
-        let mut child = here(test, &["--watch", "--output", "json"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let first: Value =
-            serde_json::from_str(&line(&mut lines, "AuthentikConnection").await).unwrap();
-        assert_eq!(
-            (&first["deleted"], &first["resource"]["name"]),
-            (&json!(false), &json!("default"))
+        some(test).await;
+        let kubeconfig = test.admin_kubeconfig();
+        let here = ("KUBECONFIG", kubeconfig.to_str().unwrap());
+        let args = ["status", "--namespace", &test.namespace];
+        let (shown, code) = Terminal::start(test, &args, &[here]).ends().await;
+        assert_eq!(code, 0);
+        let row = |name: &str| {
+            let path = format!("{}/{name} ", test.namespace);
+            let mut lines = shown.lines();
+            let line = lines.find(|line| line.contains(&path));
+            line.unwrap_or_else(|| panic!("{name}: {shown:?}"))
+        };
+        assert!(row("mfa").contains("\u{1b}[32mTrue\u{1b}[0m"), "{shown:?}");
+        assert!(row("duo").contains("\u{1b}[31mFalse\u{1b}[0m"), "{shown:?}");
+        let plain = [here, ("NO_COLOR", "1")];
+        let (shown, _) = Terminal::start(test, &args, &plain).ends().await;
+        assert!(
+            shown.contains("SecretNotFound") && !shown.contains('\u{1b}'),
+            "{shown:?}"
         );
-        drop(lines);
-        test.validate("mfa", json!({})).await;
-        let ended = tokio::time::timeout(patience(), child.wait()).await;
-        assert_eq!(ended.expect("it ends in time").unwrap().code(), Some(0));
     })
     .await;
 }
