@@ -4,6 +4,7 @@ mod apply;
 mod check;
 mod diff;
 mod impact;
+mod manuals;
 mod many;
 mod moving_in;
 mod output;

@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::json;
 
-use super::{bare, command, folder, manifest, run, stream, terminal::Terminal};
+use super::{command, folder, manifest, run, stream, terminal::Terminal};
 use crate::harness::{Test, VALIDATE, patience, test};
 
 /// A file with a manifest.
@@ -98,100 +98,6 @@ async fn who_reads_no_further_is_no_error() {
                 "{args:?}"
             );
         }
-    })
-    .await;
-}
-
-/// The commands that help lists.
-fn commands(help: &str) -> Vec<String> {
-    let after = help.lines().skip_while(|line| *line != "Commands:").skip(1);
-    let lines = after.take_while(|line| !line.is_empty());
-    // What a line goes on with is further to the right.
-    let names = lines.filter_map(|line| line.strip_prefix("  "));
-    let names = names.filter(|line| !line.starts_with(' '));
-    let names = names.filter_map(|line| line.split_whitespace().next());
-    names
-        .filter(|name| *name != "help")
-        .map(str::to_owned)
-        .collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn help_has_an_example_for_each_command() {
-    test(async |test| {
-        let said = run(test, bare(&["--help"]), "").await.ends(0);
-        let all = commands(&said.out);
-        for known in ["run", "diff", "check", "status", "man"] {
-            assert!(all.iter().any(|name| name == known), "{known}: {all:?}");
-        }
-        for name in all {
-            let said = run(test, bare(&[&name, "--help"]), "").await.ends(0);
-            let (_, examples) = said.out.split_once("Examples:\n").unwrap_or_default();
-            let call = format!("authentik-stage-operator {name}");
-            assert!(examples.contains(&call), "{name}: {said:?}");
-        }
-    })
-    .await;
-}
-
-/// kubectl calls a plugin by its name.
-#[tokio::test(flavor = "multi_thread")]
-async fn as_a_plugin_of_kubectl_it_says_so() {
-    test(async |test| {
-        let plugin = folder(test).join("kubectl-authentik");
-        let _ = std::fs::remove_file(&plugin);
-        let program = env!("CARGO_BIN_EXE_authentik-stage-operator");
-        std::os::unix::fs::symlink(program, &plugin).unwrap();
-        let say = async |args: &[&str]| {
-            let mut command = tokio::process::Command::new(&plugin);
-            command.args(args).env_clear();
-            run(test, command, "").await
-        };
-        let said = say(&["--help"]).await.ends(0);
-        assert!(
-            said.out.contains("Usage: kubectl authentik <COMMAND>"),
-            "{said:?}"
-        );
-        let said = say(&["check", "--help"]).await.ends(0);
-        assert!(
-            said.out.contains("Usage: kubectl authentik check"),
-            "{said:?}"
-        );
-        assert!(
-            said.out.contains("kubectl authentik check --url"),
-            "{said:?}"
-        );
-        assert!(!said.out.contains("authentik-stage-operator"), "{said:?}");
-        let said = say(&["completions", "bash"]).await.ends(0);
-        assert!(said.out.contains("kubectl-authentik"), "{said:?}");
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn completions_and_pages_know_every_command() {
-    test(async |test| {
-        let help = run(test, bare(&["--help"]), "").await.ends(0);
-        let all = commands(&help.out);
-        for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-            let said = run(test, bare(&["completions", shell]), "").await.ends(0);
-            let missing = all.iter().find(|name| !said.out.contains(*name));
-            assert_eq!(missing, None, "{shell}");
-        }
-        let pages = folder(test).join("man");
-        let args = ["man", "--output-dir", pages.to_str().unwrap()];
-        run(test, bare(&args), "").await.ends(0);
-        for name in all {
-            let page = pages.join(format!("authentik-stage-operator-{name}.1"));
-            let text = std::fs::read_to_string(&page).expect("a page");
-            assert!(text.contains("Examples:"), "{name}");
-        }
-        let said = run(test, bare(&["man", "--output-dir", "/dev/null/no"]), "").await;
-        let said = said.ends(1);
-        assert!(
-            said.err.contains("/dev/null/no can't be written"),
-            "{said:?}"
-        );
     })
     .await;
 }
