@@ -216,12 +216,17 @@ impl ForEachKind for Tasks {
     }
 }
 
-/// Notes a resource, and lets those look again that wanted or had what it wanted or has.
+/// Notes a resource, and lets those look again that wanted or had what it wanted or has, and those that wait for it.
 fn seen<K: Kind>(ctx: &Context, resource: &K) {
     let namespace = resource.namespace().unwrap_or_default();
     let depends = dependencies(resource, &namespace);
+    let id = id::<K>(resource.meta());
+    let is_new = ctx.shared.memory.standing(&id).is_none();
     let concerned = ctx.shared.memory.seen(resource, depends);
     ctx.shared.due(&concerned.rivals);
+    if is_new {
+        ctx.shared.changed(&Dependency::Resource(id));
+    }
     if concerned.need_changed {
         let reference = resource.common().connection_ref.as_ref();
         ctx.registry.poke(&namespace, reference);

@@ -20,6 +20,9 @@ use crate::{
 /// The namespace and the name of the Secret with the token that was given.
 const OWN: &str = "given-on-the-command-line";
 
+/// When what is not there yet is created: after all that is there, for the older of two has the better claim to a stage.
+const TO_COME: &str = "9999-01-01T00:00:00Z";
+
 /// Which server is asked, and what is known beside the manifests.
 #[derive(Debug, Default)]
 pub struct Server {
@@ -99,7 +102,8 @@ fn prepared(manifest: &Manifest, server: &Server, known: Option<&Value>) -> Valu
             meta.remove(field);
         }
         let created = known("/metadata/creationTimestamp");
-        meta.insert("creationTimestamp".to_owned(), created.unwrap_or_default());
+        let created = created.unwrap_or_else(|| Value::from(TO_COME));
+        meta.insert("creationTimestamp".to_owned(), created);
     }
     if let Some(object) = object.as_object_mut() {
         object.remove("status");

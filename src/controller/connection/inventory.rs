@@ -189,6 +189,13 @@ impl Inventory {
         })
     }
 
+    /// What a rehearsal has called an object of ours.
+    pub fn rehearsed_name(&self, uuid: Uuid) -> Option<Remote> {
+        let kinds = self.kinds.lock();
+        let mut rehearsed = kinds.values().filter_map(|(list, _)| list.rehearsed(uuid));
+        rehearsed.next().map(|live| live.name.clone())
+    }
+
     /// How long ago the oldest of the lists in use was read; nothing where none is.
     pub fn age(&self) -> Option<Duration> {
         let kinds = self.kinds.lock();

@@ -57,6 +57,8 @@ struct Inner<T> {
     wanted: Option<Instant>,
     /// Own writes since the reading under way began: it may or may not show them.
     noted: Option<HashMap<Uuid, Option<Arc<T>>>>,
+    /// Rows that a rehearsal has made to what they are. What the server says of them is out of date.
+    rehearsed: HashSet<Uuid>,
     /// What was found different since the differences were last taken.
     differences: Differences,
 }
@@ -95,6 +97,7 @@ impl<T> Default for List<T> {
             refused: None,
             wanted: None,
             noted: None,
+            rehearsed: HashSet::new(),
             differences: Differences::new(),
         }))
     }
@@ -227,15 +230,37 @@ impl<T: Listed> List<T> {
     /// Notes what an answer shows of a row, or what a write of ours made of it (none: it is gone).
     pub fn note(&self, uuid: Uuid, row: Option<Arc<T>>) {
         let mut inner = self.0.lock();
+        if inner.rehearsed.contains(&uuid) {
+            return;
+        }
         if let Some(noted) = &mut inner.noted {
             noted.insert(uuid, row.clone());
         }
         inner.unreadable.remove(&uuid);
         inner.set(uuid, row);
     }
+
+    /// Notes what a write of ours would make of a row (none: it would be gone).
+    pub fn rehearse(&self, uuid: Uuid, row: Option<Arc<T>>) {
+        let mut inner = self.0.lock();
+        inner.rehearsed.insert(uuid);
+        inner.set(uuid, row);
+    }
+
+    /// What a rehearsal has made of the row with this UUID.
+    pub fn rehearsed(&self, uuid: Uuid) -> Option<Arc<T>> {
+        let inner = self.0.lock();
+        let row = inner.rows.get(&uuid);
+        row.filter(|_| inner.rehearsed.contains(&uuid)).cloned()
+    }
 }
 
 impl<T: Listed> Inner<T> {
+    /// Whether what is known of this row is newer than a reading.
+    fn is_newer(&self, noted: &HashMap<Uuid, Option<Arc<T>>>, uuid: &Uuid) -> bool {
+        noted.contains_key(uuid) || self.rehearsed.contains(uuid)
+    }
+
     /// Rows that are as they were stay as they are, so that a steady state costs no memory.
     fn take(
         &mut self,
@@ -252,7 +277,7 @@ impl<T: Listed> Inner<T> {
         for row in listing.rows {
             let uuid = row.uuid();
             let known = self.rows.get(&uuid);
-            if noted.contains_key(&uuid) || known == Some(&row) {
+            if self.is_newer(noted, &uuid) || known == Some(&row) {
                 continue;
             }
             differences.push((uuid, row.label().to_owned()));
@@ -268,7 +293,7 @@ impl<T: Listed> Inner<T> {
         self.unreadable = listing.unreadable;
         let missing = self.rows.values().filter(|row| {
             let uuid = row.uuid();
-            !kept.contains(&uuid) && !noted.contains_key(&uuid)
+            !kept.contains(&uuid) && !self.is_newer(noted, &uuid)
         });
         let (doubtful, gone): (Vec<_>, Vec<_>) = missing
             .cloned()

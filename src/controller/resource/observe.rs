@@ -296,6 +296,8 @@ pub(super) async fn look_up<K: Kind>(
         return Err(not_understood::<K>(*uuid));
     }
     let found = found.map(|row| note::<K>(server, row));
+    // In a rehearsal it may have got another name.
+    let found = found.filter(|live| live.name == *name);
     if found.is_none() {
         let list = server.inventory.kind::<K>();
         for stale in list.labelled(name) {
@@ -308,6 +310,9 @@ pub(super) async fn look_up<K: Kind>(
 /// Notes what authentik answered about a stage.
 pub(super) fn note<K: Kind>(server: &Server, row: Row<K>) -> Arc<Live> {
     let list = server.inventory.kind::<K>();
+    if let Some(rehearsed) = list.rehearsed(row.0.uuid) {
+        return rehearsed;
+    }
     let live = list.kept(row.0);
     let referred = server.inventory.referred(K::NAMES);
     if let Some(known) = referred
@@ -347,6 +352,10 @@ pub(super) async fn holder<K: Kind>(
     let Some(found) = listing.rows.into_iter().next() else {
         return Ok(None);
     };
+    let rehearsed = server.inventory.rehearsed_name(found.key);
+    if rehearsed.is_some_and(|rehearsed| rehearsed != *name) {
+        return Ok(None);
+    }
     let memory = &ctx.shared.memory;
     let claimants = memory.claimants(&subject.id, K::NAMES, name, &[found.key]);
     let owner = claimants.into_iter().find(|(_, standing)| {

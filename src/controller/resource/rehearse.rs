@@ -172,7 +172,7 @@ impl<K: Kind> Actor<'_, K> {
             .collect();
         for write in writes {
             let (pk, written) = after(&places, live.uuid, write);
-            list.note(pk, written.clone());
+            list.rehearse(pk, written.clone());
             match written {
                 Some(binding) => drop(places.insert(pk, binding)),
                 None => drop(places.remove(&pk)),
@@ -204,7 +204,7 @@ impl<K: Kind> Actor<'_, K> {
     fn keep(&self, live: Live) -> Arc<Live> {
         let live = Arc::new(live);
         let list = self.server.inventory.kind::<K>();
-        list.note(live.uuid, Some(live.clone()));
+        list.rehearse(live.uuid, Some(live.clone()));
         live
     }
 }

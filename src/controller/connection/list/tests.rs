@@ -124,3 +124,20 @@ async fn a_refusal_is_told_to_those_who_waited_for_it_and_asked_for_anew_by_othe
     assert!(list.is_wanted());
     assert_eq!(list.state(None, Some(Instant::now())), State::NotYet);
 }
+
+#[test]
+fn what_was_rehearsed_is_newer_than_whatever_the_server_says() {
+    let list = List::default();
+    read(&list, &[row(1, "old"), row(2, "gone"), row(3, "real")]);
+    list.rehearse(Uuid::from_u128(1), Some(row(1, "new")));
+    list.rehearse(Uuid::from_u128(2), None);
+    list.rehearse(Uuid::from_u128(4), Some(row(4, "made")));
+    list.note(Uuid::from_u128(1), Some(row(1, "old")));
+    read(&list, &[row(1, "old"), row(2, "gone"), row(3, "real")]);
+    let get = |n| list.get(Uuid::from_u128(n));
+    assert_eq!(get(1), Some(row(1, "new")));
+    assert_eq!((get(2), get(4)), (None, Some(row(4, "made"))));
+    assert_eq!(list.labelled("old"), []);
+    let rehearsed = |n| list.rehearsed(Uuid::from_u128(n)).is_some();
+    assert_eq!([1, 2, 3, 4].map(rehearsed), [true, false, false, true]);
+}

@@ -1,8 +1,15 @@
 //! What the command line foresees, beside what the operator does.
 
+mod claims;
+mod needs;
+mod play;
+
 use std::{collections::BTreeSet, time::Duration};
 
-use authentik_stage_operator::offline::{Ended, Server, Session, known};
+use authentik_stage_operator::{
+    manifests::Set,
+    offline::{Ended, Server, Session, known},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,18 +24,26 @@ pub async fn rehearsed(test: &Test, kind: &str, name: &str, spec: &Value) -> End
         "metadata": {"name": name, "namespace": test.namespace}, "spec": spec,
     });
     let set = read(&object).expect("a good manifest");
+    rehearse(test, &set)
+        .await
+        .pop()
+        .expect("there is one resource")
+}
+
+/// What would become of these resources, as they stand in the test's cluster. Nothing is written for them.
+async fn rehearse(test: &Test, set: &Set) -> Vec<Ended> {
     let server = Server {
         url: Some(test.authentik.url().to_owned()),
         token: Some(test.token().to_owned().into()),
         timeout: 60,
-        known: known(&test.kube, &set).await.expect("the cluster answers"),
+        known: known(&test.kube, set).await.expect("the cluster answers"),
         ..Server::default()
     };
-    let session = Session::rehearse(&set, &server);
+    let session = Session::rehearse(set, &server);
     let session = session.expect("there is a server and a token");
-    let mut ended = session.settled(Duration::ZERO).await;
+    let ended = session.settled(Duration::ZERO).await;
     session.end().await;
-    ended.pop().expect("there is one resource")
+    ended
 }
 
 /// What was foreseen is what was written: a creation where there was one, and each field that was sent.
