@@ -47,18 +47,24 @@ fn the_crds_are_those_of_the_code() {
 
 #[test]
 fn the_permissions_of_the_token_are_those_of_the_code() {
-    let done = Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"))
-        .args(["permissions", "--explain"])
-        .output()
-        .expect("the operator runs");
-    let table = String::from_utf8(done.stdout).expect("it prints text");
-    assert!(table.contains("view_authenticatorvalidatestage"), "{table}");
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/token.md");
     let page = fs::read_to_string(page).expect("the page can be read");
-    assert!(
-        page.contains(&table),
-        "docs/token.md has another table than `authentik-stage-operator permissions --explain` prints"
-    );
+    for (which, known) in [
+        (&[][..], "view_authenticatorvalidatestage"),
+        (&["--optional"], "view_user"),
+    ] {
+        let done = Command::new(env!("CARGO_BIN_EXE_authentik-stage-operator"))
+            .args(["permissions", "--explain"])
+            .args(which)
+            .output()
+            .expect("the operator runs");
+        let table = String::from_utf8(done.stdout).expect("it prints text");
+        assert!(table.contains(known), "{table}");
+        assert!(
+            page.contains(&table),
+            "docs/token.md has another table than `authentik-stage-operator permissions --explain` prints with {which:?}"
+        );
+    }
 }
 
 #[test]

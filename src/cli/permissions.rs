@@ -13,11 +13,16 @@ Examples:
   # The permissions, one a line
   authentik-stage-operator permissions
   # What each is for
-  authentik-stage-operator permissions --explain";
+  authentik-stage-operator permissions --explain
+  # Those that only some commands need, and for what
+  authentik-stage-operator permissions --optional --explain";
 
 /// Arguments of `permissions`.
 #[derive(Args, Debug)]
 pub struct Permissions {
+    /// Print those that only some commands need, and the operator does not.
+    #[arg(long)]
+    optional: bool,
     /// Print each with what it is for, as a table in Markdown.
     #[arg(long)]
     explain: bool,
@@ -35,7 +40,11 @@ impl Permissions {
         if self.explain {
             writeln!(out, "| permission | what for |\n|---|---|")?;
         }
-        for permission in permissions::all() {
+        let permissions = match self.optional {
+            true => permissions::optional(),
+            false => permissions::all(),
+        };
+        for permission in permissions {
             if self.explain {
                 writeln!(out, "| `{}` | {} |", permission.name, permission.purpose)?;
             } else {

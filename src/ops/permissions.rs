@@ -9,6 +9,15 @@ use crate::{
     kinds::{Bound, ForEachKind, Kind, for_each_kind},
 };
 
+/// Where people's devices are, by their class.
+const DEVICES: [Collection; 5] = [
+    Collection::TOTP_DEVICES,
+    Collection::WEBAUTHN_DEVICES,
+    Collection::DUO_DEVICES,
+    Collection::SMS_DEVICES,
+    Collection::EMAIL_DEVICES,
+];
+
 /// A model permission and what it is for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Permission {
@@ -49,6 +58,21 @@ pub fn all() -> Vec<Permission> {
     all.chain(made.deletions)
         .filter(|permission| seen.insert(permission.name.clone()))
         .collect()
+}
+
+/// The model permissions that a command needs and the operator does not.
+#[must_use]
+pub fn optional() -> Vec<Permission> {
+    let users = permission(
+        Collection::USERS,
+        &Method::GET,
+        "`impact`: to see who there is",
+    );
+    let devices = DEVICES.into_iter().filter_map(|devices| {
+        let purpose = "`impact`: to see people's devices, where a stage takes them";
+        permission(devices, &Method::GET, purpose)
+    });
+    users.into_iter().chain(devices).collect()
 }
 
 /// What follows from the registry of kinds.
@@ -179,13 +203,7 @@ fn of_kind(kind: &'static str, permission: Option<Permission>) -> Option<Permiss
 
 /// The devices that this permission shows.
 fn devices_of(name: &str) -> Option<Collection> {
-    let all = [
-        Collection::TOTP_DEVICES,
-        Collection::WEBAUTHN_DEVICES,
-        Collection::DUO_DEVICES,
-        Collection::SMS_DEVICES,
-        Collection::EMAIL_DEVICES,
-    ];
-    all.into_iter()
+    DEVICES
+        .into_iter()
         .find(|devices| model_permission(*devices, &Method::GET).as_deref() == Some(name))
 }

@@ -114,4 +114,6 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Each permission that the operator can make use of.
     pub permissions: Vec<Permitted>,
+    /// Each that only some commands need.
+    pub optional: Vec<Permitted>,
 }

@@ -11,9 +11,12 @@ use super::{
     seen::Seen,
     token,
 };
-use crate::authentik::{
-    Certificate, Error, Version,
-    versions::{NEWEST, OLDEST},
+use crate::{
+    authentik::{
+        Certificate, Error, Version,
+        versions::{NEWEST, OLDEST},
+    },
+    ops::permissions,
 };
 
 const REACHABLE: &str = "reachable";
@@ -32,11 +35,13 @@ const SLOW: Duration = Duration::from_secs(1);
 
 /// Judges all that was seen. What is missing for these kinds is a failure.
 pub fn report(seen: &Seen, used: &[String], now: Timestamp) -> Report {
-    let permissions = rights::permitted(seen);
+    let permissions = rights::permitted(seen, permissions::all());
+    let optional = rights::permitted(seen, permissions::optional());
     let mut findings = vec![reachable(seen), tls(seen, now), version(seen)];
     findings.push(token::whose(seen));
     findings.push(token::expiry(seen, now));
     findings.extend(rights::missing(seen, &permissions, used));
+    findings.extend(rights::optional(&optional));
     findings.extend(rights::idle(seen));
     let latency = median(&seen.latencies);
     findings.push(speed(latency));
@@ -55,6 +60,7 @@ pub fn report(seen: &Seen, used: &[String], now: Timestamp) -> Report {
         latency_ms: latency.map(|latency| u64::try_from(latency.as_millis()).unwrap_or(u64::MAX)),
         findings,
         permissions,
+        optional,
     }
 }
 

@@ -21,14 +21,26 @@ const SHARED: &str = "several kinds";
 const RENAMED: (u16, u16) = (2024, 8);
 
 /// Each permission, and whether the token's user has it.
-pub fn permitted(seen: &Seen) -> Vec<Permitted> {
-    let all = permissions::all().into_iter();
-    all.map(|permission| Permitted {
+pub fn permitted(seen: &Seen, permissions: Vec<Permission>) -> Vec<Permitted> {
+    let permitted = permissions.into_iter().map(|permission| Permitted {
         state: state(seen, &permission),
         name: name(seen, &permission),
         kind: permission.kind,
-    })
-    .collect()
+    });
+    permitted.collect()
+}
+
+/// Which of the permissions are missing that the operator does not need.
+pub fn optional(all: &[Permitted]) -> Option<Finding> {
+    let missing = all.iter().filter(|of| of.state == State::Missing);
+    let missing: Vec<_> = missing.map(|of| of.name.as_str()).collect();
+    if missing.is_empty() {
+        return None;
+    }
+    let message = format!("optional, and missing: {}", missing.join(", "));
+    Some(Finding::ok(PERMISSIONS, message).so(
+        "nothing where you don't use what they are for: `authentik-stage-operator permissions --optional --explain`",
+    ))
 }
 
 /// The permission as this release calls it.
@@ -176,7 +188,8 @@ pub fn idle(seen: &Seen) -> Option<Finding> {
 /// The collections that permissions are about, and whether more than to view them is of use.
 pub fn collections() -> Vec<(Collection, bool)> {
     let mut all: Vec<(Collection, bool)> = Vec::new();
-    for permission in permissions::all() {
+    let wanted = permissions::all().into_iter();
+    for permission in wanted.chain(permissions::optional()) {
         let Some(collection) = permission.collection else {
             continue;
         };

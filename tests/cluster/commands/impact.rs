@@ -1,6 +1,8 @@
 //! `impact`: whom a change hits, before it hits them.
 
+use authentik_stage_operator::ops::permissions;
 use devkit::simulator::{DeviceKind, NewDevice};
+use reqwest::Method;
 use serde_json::json;
 
 use super::{bare, command, manifest, run, stream};
@@ -80,6 +82,37 @@ async fn who_would_be_locked_out_is_counted_and_named_when_asked() {
                 .all(|asked| !asked.path.contains("admin/static")),
             "{codes:?}"
         );
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_listed_as_optional_is_enough_beside_what_the_operator_needs() {
+    test(async |test| {
+        let Some(simulator) = &test.simulator else {
+            return;
+        };
+        stage(test).await;
+        let all = permissions::all()
+            .into_iter()
+            .chain(permissions::optional());
+        let views = all.filter(|permission| permission.method == Method::GET);
+        let views: Vec<_> = views.map(|permission| permission.name).collect();
+        let without = |left_out: &str| {
+            let rest = views.iter().map(String::as_str);
+            let rest: Vec<_> = rest.filter(|name| *name != left_out).collect();
+            simulator.create_token(&rest)
+        };
+        let change = change(test, &["totp", "webauthn", "duo", "sms", "email"], "deny");
+        let ends = async |left_out: &str, code| {
+            let mut impact = bare(&["impact", "-f", "-", "--url", &test.gateway.url()]);
+            impact.env("AUTHENTIK_TOKEN", without(left_out));
+            run(test, impact, &change).await.ends(code)
+        };
+        ends("", 0).await;
+        for permission in permissions::optional() {
+            ends(&permission.name, 1).await;
+        }
     })
     .await;
 }
