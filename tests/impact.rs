@@ -11,7 +11,7 @@ use std::{
 
 use authentik_stage_operator::{
     authentik::{Budget, Client, Config, Gate, Observer},
-    impact::{Failure, Outcome, Report, assess, merged, text},
+    impact::{Failure, Outcome, Report, Stage, assess, merged, text},
     kinds::Fields,
 };
 use devkit::simulator::{DeviceKind, NewDevice, Simulator, Version};
@@ -104,7 +104,17 @@ async fn report(
     after: &Fields,
 ) -> Result<Report, Failure> {
     let client = client(simulator, token);
-    assess(&client, "mfa", before, after, &|_, _| {}).await
+    let mut reports = assess(&client, &[changed(before, after)], &|_, _| {}).await?;
+    Ok(reports.remove(0))
+}
+
+fn changed<'a>(before: Option<&'a Fields>, after: &'a Fields) -> Stage<'a> {
+    let name = "mfa";
+    Stage {
+        name,
+        before,
+        after,
+    }
 }
 
 fn names(report: &Report, outcome: Outcome) -> Vec<&str> {
@@ -278,8 +288,9 @@ async fn who_goes_away_meanwhile_is_left_out_and_who_can_not_be_asked_for_is_ask
             _ => {}
         };
         let after = stage(&["totp"], "deny");
-        let report = assess(&client, "mfa", None, &after, &progress).await;
-        let report = report.unwrap_or_else(|error| panic!("{version}: {error}"));
+        let reports = assess(&client, &[changed(None, &after)], &progress).await;
+        let reports = reports.unwrap_or_else(|error| panic!("{version}: {error}"));
+        let report = &reports[0];
         // The superuser is one of them.
         assert_eq!((report.people, report.locked_out), (100, 100), "{version}");
         assert!(
@@ -292,7 +303,7 @@ async fn who_goes_away_meanwhile_is_left_out_and_who_can_not_be_asked_for_is_ask
 }
 
 #[tokio::test]
-async fn thousands_of_people_take_one_request_each_and_a_few_lists() {
+async fn thousands_of_people_take_one_request_each_and_a_few_lists_for_any_number_of_stages() {
     const PEOPLE: usize = 5000;
     let simulator = Simulator::start(Version::V2026_5).await;
     for n in 1..PEOPLE {
@@ -308,12 +319,17 @@ async fn thousands_of_people_take_one_request_each_and_a_few_lists() {
         last.fetch_max(done, Ordering::Relaxed);
         assert_eq!(of, PEOPLE);
     };
-    let after = stage(&["totp"], "deny");
-    let report = assess(&client, "mfa", None, &after, &progress)
-        .await
-        .expect("a report");
-    assert_eq!(report.people, PEOPLE as u64);
-    assert_eq!(report.locked_out, 3751);
+    let afters = [
+        stage(&["totp"], "deny"),
+        stage(&["webauthn"], "deny"),
+        stage(&["totp"], "skip"),
+    ];
+    let stages = afters.each_ref().map(|after| changed(None, after));
+    let reports = assess(&client, &stages, &progress).await;
+    let reports = reports.expect("a report for each");
+    let locked_out = |report: &Report| (report.people, report.locked_out);
+    let locked_out: Vec<_> = reports.iter().map(locked_out).collect();
+    assert_eq!(locked_out, [(5000, 3751), (5000, 5000), (5000, 0)]);
     assert_eq!((calls.into_inner(), last.into_inner()), (PEOPLE, PEOPLE));
     let mut requests: BTreeMap<_, _> = simulator
         .answered()

@@ -68,6 +68,12 @@ impl fmt::Debug for Client {
 }
 
 impl Client {
+    /// Whether this is the same client, with the same server and token.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Prepares a client; nothing is sent yet.
     ///
     /// # Errors

@@ -12,8 +12,9 @@ use super::{
     sources::Question,
 };
 use crate::{
+    authentik::Client,
     impact::{self, Report},
-    kinds::{AuthenticatorValidateStage, Kind},
+    kinds::{AuthenticatorValidateStage, Fields, Kind},
     offline::{self, Session},
 };
 
@@ -72,15 +73,32 @@ async fn reports(session: &Session) -> Result<Vec<Report>, Failed> {
     let stages = ended
         .into_iter()
         .filter(|ended| ended.id.kind == AuthenticatorValidateStage::KIND);
-    let mut reports = Vec::new();
+    let mut servers: Vec<(Client, Vec<Changed>)> = Vec::new();
     for stage in stages {
-        reports.extend(report(session, stage).await?);
+        let Some((client, changed)) = changed(session, stage)? else {
+            continue;
+        };
+        match servers.iter_mut().find(|(of, _)| of.is(&client)) {
+            Some((_, stages)) => stages.push(changed),
+            None => servers.push((client, vec![changed])),
+        }
+    }
+    let mut reports = Vec::new();
+    for (client, stages) in &servers {
+        reports.extend(assess(client, stages).await?);
     }
     Ok(reports)
 }
 
-/// Whom the change of this stage hits; nothing where it stays as it is.
-async fn report(session: &Session, stage: offline::Ended) -> Result<Option<Report>, Failed> {
+/// A stage that would change.
+struct Changed {
+    name: String,
+    before: Option<Fields>,
+    after: Fields,
+}
+
+/// What would become of this stage, and the client of its server; nothing where it stays as it is.
+fn changed(session: &Session, stage: offline::Ended) -> Result<Option<(Client, Changed)>, Failed> {
     let planned = stage.planned;
     let Some(wanted) = planned.after else {
         return match stage.reason.as_str() {
@@ -90,15 +108,27 @@ async fn report(session: &Session, stage: offline::Ended) -> Result<Option<Repor
     };
     let client = session.client_of(&stage.id);
     let client = client.ok_or_else(|| format!("{}: its server does not answer", stage.id))?;
-    let after = impact::merged(planned.before.as_ref(), &wanted);
+    let changed = Changed {
+        name: stage.id.to_string(),
+        after: impact::merged(planned.before.as_ref(), &wanted),
+        before: planned.before,
+    };
+    Ok(Some((client, changed)))
+}
+
+/// Whom the changes of these stages of one server hit.
+async fn assess(client: &Client, stages: &[Changed]) -> Result<Vec<Report>, Failed> {
+    let names: Vec<_> = stages.iter().map(|stage| stage.name.as_str()).collect();
+    let stages = stages.iter().map(|stage| impact::Stage {
+        name: &stage.name,
+        before: stage.before.as_ref(),
+        after: &stage.after,
+    });
+    let stages: Vec<_> = stages.collect();
     let bar = Progress::of("people");
     let progress = |done, of| bar.at(done, of);
-    let name = stage.id.to_string();
-    let report = impact::assess(&client, &name, planned.before.as_ref(), &after, &progress).await;
-    match report {
-        Ok(report) => Ok(Some(report)),
-        Err(error) => Err(format!("{name}: {error}").into()),
-    }
+    let reports = impact::assess(client, &stages, &progress).await;
+    reports.map_err(|error| format!("{}: {error}", names.join(", ")).into())
 }
 
 impl Settings {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    sync::atomic::{AtomicUsize, Ordering},
     time::Duration,
 };
 
@@ -14,7 +14,7 @@ use super::{
     report::{Assessed, Fate, Report, Unseen},
 };
 use crate::{
-    authentik::{Client, Collection, Device, Error, Person, Version, versions::Since},
+    authentik::{Client, Collection, Device, Error, Person, Shown, Version, versions::Since},
     kinds::Fields,
 };
 
@@ -30,6 +30,15 @@ const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// Since when a stage can take some kinds of WebAuthn device only. An older server ignores the field.
 const KINDS: (&str, Since) = ("webauthn_allowed_device_types", Since::Release(2024, 6));
+
+/// The classes whose devices have lists that show whether the token may see them.
+const DEVICES: [(&str, Collection); 5] = [
+    ("totp", Collection::TOTP_DEVICES),
+    (WEBAUTHN, Collection::WEBAUTHN_DEVICES),
+    ("duo", Collection::DUO_DEVICES),
+    (SMS, Collection::SMS_DEVICES),
+    ("email", Collection::EMAIL_DEVICES),
+];
 
 /// Why it can't be told whom a change hits.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -77,39 +86,49 @@ pub fn merged(before: Option<&Fields>, wanted: &Fields) -> Fields {
     fields
 }
 
-/// Whom it hits when the stage of this name, with the fields `before` (nothing where there is no such stage), gets the fields
-/// `after`. `progress` is told how many people of how many are done. Asks once for each person, and for a few lists.
+/// A stage, and what is to become of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// The fields that it has; nothing where there is no such stage.
+    pub before: Option<&'a Fields>,
+    /// The fields that it gets.
+    pub after: &'a Fields,
+}
+
+/// Whom it hits when these stages of one server change, in their order. `progress` is told how many people of how many are done. Asks
+/// once for each person, however many stages there are, and for a few lists.
 ///
 /// # Errors
 /// Also where the token is not proven to be shown devices.
 pub async fn assess(
     client: &Client,
-    stage: &str,
-    before: Option<&Fields>,
-    after: &Fields,
+    stages: &[Stage<'_>],
     progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<Report, Failure> {
+) -> Result<Vec<Report>, Failure> {
     let version = client.version().await?;
-    let (after, note) = known(after, &version);
-    let change = Change {
-        before: before.map(Rules::of).transpose()?,
-        after: Rules::of(&after)?,
-    };
-    let sight = change.sight(client).await?;
+    let changes = stages.iter().map(|stage| Change::of(stage, &version));
+    let changes: Vec<_> = changes.collect::<Result<_, _>>()?;
+    let sight = sight(client, &changes).await?;
     let listed = client.people().await?;
     let mut unseen = Unseen {
         unreadable: listed.unreadable.len() as u64,
         perhaps_more: !listed.complete,
         ..Unseen::default()
     };
-    let (people, saw_codes) = fates(client, &change, &sight, &listed.rows, progress).await?;
+    let people = owners(client, &sight, &listed.rows, progress).await?;
+    let saw_codes = people.iter().any(|owner| owner.devices.iter().any(is_code));
     let people = remaining(client, people, &mut unseen).await?;
-    unseen.recovery_codes = !sight.sees_all && !saw_codes && change.takes(STATIC);
-    let otherwise = change.after.otherwise();
-    let name = client.show_str(stage);
-    let mut report = Report::of(name, before.is_some(), &people, otherwise, unseen);
-    report.notes.extend(note);
-    Ok(report)
+    let report = |(stage, change): (&Stage<'_>, Change)| {
+        unseen.recovery_codes = !sight.sees_all && !saw_codes && change.takes(STATIC);
+        change.report(client.show_str(stage.name), &people, unseen)
+    };
+    Ok(stages.iter().zip(changes).map(report).collect())
+}
+
+fn is_code(device: &Owned) -> bool {
+    device.class.as_deref() == Some(STATIC)
 }
 
 /// The fields that a server of this version acts on.
@@ -123,13 +142,23 @@ fn known(after: &Fields, version: &Version) -> (Fields, Option<String>) {
     (after, Some(note))
 }
 
-/// What the stage does, now and then.
+/// What a stage does, now and then.
 struct Change {
     before: Option<Rules>,
     after: Rules,
+    note: Option<String>,
 }
 
 impl Change {
+    fn of(stage: &Stage<'_>, version: &Version) -> Result<Self, Malformed> {
+        let (after, note) = known(stage.after, version);
+        Ok(Self {
+            before: stage.before.map(Rules::of).transpose()?,
+            after: Rules::of(&after)?,
+            note,
+        })
+    }
+
     fn rules(&self) -> impl Iterator<Item = &Rules> {
         self.before.iter().chain([&self.after])
     }
@@ -148,50 +177,58 @@ impl Change {
         )
     }
 
-    /// Proves that the devices of all classes that matter are shown, and reads what a person's list of devices does not tell.
-    /// Of recovery codes there is no proof but that somebody's are shown, for their own list would show them in clear.
-    async fn sight(&self, client: &Client) -> Result<Sight, Failure> {
-        let account = client.account().await?;
-        if account.is_outposts && !account.is_superuser {
-            return Err(Failure::Outpost);
-        }
-        if !account.is_superuser {
-            self.prove(client).await?;
-        }
-        let blind = |class| move |error| Failure::of(class, error);
-        let mut sight = Sight {
-            sees_all: account.is_superuser,
-            ..Sight::default()
-        };
-        if self.rules().any(Rules::tells_kinds_apart) {
-            sight.kinds = client.webauthn_kinds().await.map_err(blind(WEBAUTHN))?;
-        }
-        if self.takes(SMS) {
-            sight.hashed = client.hashed_numbers().await.map_err(blind(SMS))?;
-        }
-        Ok(sight)
+    fn report(self, name: Shown, people: &[Owner], unseen: Unseen) -> Report {
+        let assessed = people.iter().map(|owner| Assessed {
+            username: owner.username.clone(),
+            seen: self.fate(&owner.devices, false),
+            unseen: self.fate(&owner.devices, true),
+        });
+        let assessed: Vec<_> = assessed.collect();
+        let otherwise = self.after.otherwise();
+        let mut report = Report::of(name, self.before.is_some(), &assessed, otherwise, unseen);
+        report.notes.extend(self.note);
+        report
     }
+}
 
-    async fn prove(&self, client: &Client) -> Result<(), Failure> {
-        for (class, devices) in [
-            ("totp", Collection::TOTP_DEVICES),
-            (WEBAUTHN, Collection::WEBAUTHN_DEVICES),
-            ("duo", Collection::DUO_DEVICES),
-            (SMS, Collection::SMS_DEVICES),
-            ("email", Collection::EMAIL_DEVICES),
-        ] {
-            if !self.takes(class) {
-                continue;
-            }
-            match client.may_list(devices).await {
-                Ok(()) => {}
-                // Before 2025.2 nobody can have one.
-                Err(Error::EndpointMissing { .. }) if class == "email" => {}
-                Err(error) => return Err(Failure::of(class, error)),
-            }
-        }
-        Ok(())
+/// Proves that the devices of all classes that matter are shown, and reads what a person's list of devices does not tell. Of
+/// recovery codes there is no proof but that somebody's are shown, for their own list would show them in clear.
+async fn sight(client: &Client, changes: &[Change]) -> Result<Sight, Failure> {
+    let account = client.account().await?;
+    if account.is_outposts && !account.is_superuser {
+        return Err(Failure::Outpost);
     }
+    if !account.is_superuser {
+        prove(client, changes).await?;
+    }
+    let blind = |class| move |error| Failure::of(class, error);
+    let mut sight = Sight {
+        sees_all: account.is_superuser,
+        ..Sight::default()
+    };
+    let mut rules = changes.iter().flat_map(Change::rules);
+    if rules.any(Rules::tells_kinds_apart) {
+        sight.kinds = client.webauthn_kinds().await.map_err(blind(WEBAUTHN))?;
+    }
+    if changes.iter().any(|change| change.takes(SMS)) {
+        sight.hashed = client.hashed_numbers().await.map_err(blind(SMS))?;
+    }
+    Ok(sight)
+}
+
+async fn prove(client: &Client, changes: &[Change]) -> Result<(), Failure> {
+    for (class, devices) in DEVICES {
+        if !changes.iter().any(|change| change.takes(class)) {
+            continue;
+        }
+        match client.may_list(devices).await {
+            Ok(()) => {}
+            // Before 2025.2 nobody can have one.
+            Err(Error::EndpointMissing { .. }) if class == "email" => {}
+            Err(error) => return Err(Failure::of(class, error)),
+        }
+    }
+    Ok(())
 }
 
 /// What the token is shown, and what is known of devices by their numbers.
@@ -219,40 +256,38 @@ impl Sight {
     }
 }
 
-/// Somebody and their number.
-type Numbered = (u64, Assessed);
+/// Somebody, and what they have.
+struct Owner {
+    pk: u64,
+    username: Shown,
+    devices: Vec<Owned>,
+}
 
-/// What becomes of each, and whether anybody's recovery codes are shown. People who are gone are left out.
-async fn fates(
+/// What each has. People who are gone are left out.
+async fn owners(
     client: &Client,
-    change: &Change,
     sight: &Sight,
     people: &[Person],
     progress: &(dyn Fn(usize, usize) + Sync),
-) -> Result<(Vec<Numbered>, bool), Failure> {
-    let (saw_codes, done) = (AtomicBool::new(false), AtomicUsize::new(0));
-    let fate = async |person: &Person| {
+) -> Result<Vec<Owner>, Failure> {
+    let done = AtomicUsize::new(0);
+    let owner = async |person: &Person| {
         let devices = devices(client, person).await?;
         progress(done.fetch_add(1, Ordering::Relaxed) + 1, people.len());
         Ok::<_, Failure>(devices.map(|devices| {
-            let is_static = |device: &Device| device.class.as_deref() == Some(STATIC);
-            saw_codes.fetch_or(devices.iter().any(is_static), Ordering::Relaxed);
-            let devices: Vec<_> = devices
-                .into_iter()
-                .map(|device| sight.owned(device))
-                .collect();
-            let assessed = Assessed {
+            Owner {
+                pk: person.pk,
                 username: client.show(&person.username),
-                seen: change.fate(&devices, false),
-                unseen: change.fate(&devices, true),
-            };
-            (person.pk, assessed)
+                devices: devices
+                    .into_iter()
+                    .map(|device| sight.owned(device))
+                    .collect(),
+            }
         }))
     };
-    let fates = stream::iter(people).map(fate).buffer_unordered(AT_ONCE);
-    let fates = fates.try_filter_map(async |fate| Ok(fate));
-    let fates = fates.try_collect().await?;
-    Ok((fates, saw_codes.into_inner()))
+    let owners = stream::iter(people).map(owner).buffer_unordered(AT_ONCE);
+    let owners = owners.try_filter_map(async |owner| Ok(owner));
+    owners.try_collect().await
 }
 
 /// Somebody's devices, asked for again where authentik could not answer.
@@ -273,15 +308,13 @@ async fn devices(client: &Client, person: &Person) -> Result<Option<Vec<Device>>
 /// Those of the people who are still there. Before 2026.5, who is gone looks like somebody without devices.
 async fn remaining(
     client: &Client,
-    people: Vec<Numbered>,
+    mut people: Vec<Owner>,
     unseen: &mut Unseen,
-) -> Result<Vec<Assessed>, Failure> {
+) -> Result<Vec<Owner>, Failure> {
     let later = client.people().await?;
     let known: BTreeSet<u64> = later.rows.iter().map(|person| person.pk).collect();
     let before = people.len();
-    let is_there = |(pk, _): &Numbered| !later.complete || known.contains(pk);
-    let people = people.into_iter().filter(is_there);
-    let people: Vec<_> = people.map(|(_, assessed)| assessed).collect();
+    people.retain(|owner| !later.complete || known.contains(&owner.pk));
     unseen.gone += (before - people.len()) as u64;
     Ok(people)
 }

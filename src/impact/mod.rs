@@ -14,7 +14,7 @@ mod render;
 mod report;
 
 pub use self::{
-    assess::{Failure, assess, merged},
+    assess::{Failure, Stage, assess, merged},
     outcome::{Kind, Malformed, Outcome, Owned, Rules},
     render::{json, markdown, text},
     report::{Assessed, Change, Counts, Report, Unseen},

@@ -86,6 +86,41 @@ async fn who_would_be_locked_out_is_counted_and_named_when_asked() {
     .await;
 }
 
+/// A stage more costs no request a person more.
+#[tokio::test(flavor = "multi_thread")]
+async fn people_are_asked_for_once_for_all_stages_of_a_server() {
+    test(async |test| {
+        let Some(simulator) = &test.simulator else {
+            return;
+        };
+        for name in ["ann", "bob", "cy"] {
+            simulator.add_person(name, "internal");
+        }
+        let deny = |name: &str| {
+            let spec = json!({"name": test.name(name), "notConfiguredAction": "deny"});
+            manifest(test, VALIDATE, name, spec)
+        };
+        let manifests = stream(&["one", "two", "three"].map(deny));
+        let args = ["impact", "-f", "-", "--output", "json"];
+        let report = run(test, command(test, &args), &manifests)
+            .await
+            .ends(0)
+            .json();
+        let locked_out = report
+            .as_array()
+            .expect("reports")
+            .iter()
+            .map(|of| &of["locked_out"]);
+        // The administrator is one of them.
+        assert_eq!(locked_out.collect::<Vec<_>>(), [4; 3], "{report:#}");
+        let asked = test
+            .gateway
+            .count("GET", "/api/v3/authenticators/admin/all/");
+        assert_eq!(asked, 4);
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_listed_as_optional_is_enough_beside_what_the_operator_needs() {
     test(async |test| {
