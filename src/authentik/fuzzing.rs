@@ -7,16 +7,18 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    UsedBy, Version, answer,
+    ApiToken, Device, Person, UsedBy, Version, Whoami, answer,
     answer::Success,
     client::read_version,
     collection::{Collection, model_permission},
     error::Error,
+    people::{self, UserRow},
     reading::{Listing, Reading, Weigh},
     receive::Received,
     refusal::{Asked, refusal},
     shown::{Redactor, Remote, Shown},
     used_by,
+    whoami::{self, TokenRow},
 };
 
 /// The token that the answered requests carried.
@@ -71,9 +73,59 @@ pub fn read_users(answer: &Answer<'_>) -> Result<Vec<UsedBy>, Error> {
 /// # Errors
 /// Those of a request.
 pub fn read_page<T: DeserializeOwned + Weigh>(answer: &Answer<'_>) -> Result<Listing<T>, Error> {
+    page(answer, Collection::ALL_STAGES, Some)
+}
+
+/// Reads a list of users.
+///
+/// # Errors
+/// Those of a request.
+pub fn read_people(answer: &Answer<'_>) -> Result<Listing<Person>, Error> {
+    page(answer, Collection::USERS, UserRow::person)
+}
+
+/// Reads somebody's devices.
+///
+/// # Errors
+/// Those of a request.
+pub fn read_devices(answer: &Answer<'_>) -> Result<Vec<Device>, Error> {
+    read(answer, false, people::read_devices)
+}
+
+/// Reads whose the token is.
+///
+/// # Errors
+/// Those of a request.
+pub fn read_whoami(answer: &Answer<'_>) -> Result<Whoami, Error> {
+    read(answer, false, whoami::read_whoami)
+}
+
+/// Reads a list of tokens, for those of this user.
+///
+/// # Errors
+/// Those of a request.
+pub fn read_tokens(answer: &Answer<'_>, user: u64) -> Result<Listing<ApiToken>, Error> {
+    page(answer, Collection::TOKENS, |row: TokenRow| row.token(user))
+}
+
+/// Reads whether an answer to `OPTIONS` describes this method.
+///
+/// # Errors
+/// Those of a request.
+pub fn read_description(answer: &Answer<'_>, method: &str) -> Result<bool, Error> {
     read(answer, false, |success| {
-        let mut reading = Reading::new(Collection::ALL_STAGES);
-        reading.take(1, success.decode()?, Some, success.redactor)?;
+        whoami::read_description(success, method)
+    })
+}
+
+fn page<T: DeserializeOwned + Weigh, R>(
+    answer: &Answer<'_>,
+    collection: Collection,
+    keep: impl Fn(T) -> Option<R>,
+) -> Result<Listing<R>, Error> {
+    read(answer, false, |success| {
+        let mut reading = Reading::new(collection);
+        reading.take(1, success.decode()?, keep, success.redactor)?;
         Ok(reading.finish())
     })
 }

@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    answer::AtMost,
+    answer::{AtMost, Success},
     client::{Client, MAX_PAGE},
     collection::Collection,
     error::Error,
@@ -71,8 +71,9 @@ pub struct Device {
     pub kind: Option<Uuid>,
 }
 
+/// A user, who may be no person.
 #[derive(Deserialize)]
-struct UserRow {
+pub(super) struct UserRow {
     pk: u64,
     username: Remote,
     #[serde(default)]
@@ -89,7 +90,7 @@ impl Weigh for UserRow {
 
 impl UserRow {
     /// The person, if it is one. A filter that the server did not know would have let others in.
-    fn person(self) -> Option<Person> {
+    pub(super) fn person(self) -> Option<Person> {
         let kind = self.kind.as_ref().map(Remote::raw);
         let is_person = matches!(kind, None | Some("internal" | "external"));
         (is_person && self.is_active != Some(false)).then_some(Person {
@@ -198,11 +199,7 @@ impl Client {
         url.query_pairs_mut()
             .append_pair("user", &person.to_string());
         let request = self.request(Method::GET, url, MAX_ANSWER);
-        let read = self.0.call(&request, |success| {
-            let rows: AtMost<&RawValue, MAX_DEVICES> = success.decode()?;
-            Ok(rows.0.into_iter().map(device).collect())
-        });
-        match read.await {
+        match self.0.call(&request, read_devices).await {
             Ok(devices) => Ok(Some(devices)),
             Err(Error::Rejected { messages }) if messages.contains_key("user") => Ok(None),
             Err(error) => Err(error),
@@ -259,6 +256,12 @@ impl Client {
         let listing = self.list(collection, &[], keep).await?;
         Ok(listing.rows.into_iter().collect())
     }
+}
+
+/// Reads somebody's devices.
+pub(super) fn read_devices(success: &Success<'_>) -> Result<Vec<Device>, Error> {
+    let rows: AtMost<&RawValue, MAX_DEVICES> = success.decode()?;
+    Ok(rows.0.into_iter().map(device).collect())
 }
 
 fn device(raw: &RawValue) -> Device {

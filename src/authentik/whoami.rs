@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
-    answer::AtMost,
+    answer::{AtMost, Success},
     client::{Client, MAX_PAGE, ObjectId},
     collection::Collection,
     error::{DeniedKind, Error},
@@ -65,8 +65,9 @@ pub struct Rights {
     pub change: Option<bool>,
 }
 
+/// A token, which may be another user's.
 #[derive(Deserialize)]
-struct TokenRow {
+pub(super) struct TokenRow {
     identifier: Remote,
     #[serde(default)]
     intent: Value,
@@ -88,7 +89,7 @@ impl Weigh for TokenRow {
 
 impl TokenRow {
     /// The token, if it is one for the API, and this user's. A filter that the server did not know would have let others in.
-    fn token(self, user: u64) -> Option<ApiToken> {
+    pub(super) fn token(self, user: u64) -> Option<ApiToken> {
         let is_theirs = self.intent == "api" && self.user == user;
         let at = self.expires.as_str().and_then(|text| text.parse().ok());
         is_theirs.then_some(ApiToken {
@@ -115,35 +116,8 @@ impl Client {
     /// # Errors
     /// As any request.
     pub async fn whoami(&self) -> Result<Whoami, Error> {
-        #[derive(Deserialize)]
-        struct Page {
-            user: User,
-        }
-        #[derive(Deserialize)]
-        struct User {
-            pk: u64,
-            username: Remote,
-            #[serde(default)]
-            is_superuser: bool,
-            #[serde(default, rename = "type")]
-            kind: Value,
-            #[serde(default)]
-            system_permissions: Value,
-        }
         let request = self.request(Method::GET, self.url("core/users/me", &[]), MAX_ACCOUNT);
-        let read = self.0.call(&request, |success| success.decode::<Page>());
-        let user = read.await?.user;
-        let permissions = user.system_permissions.as_array().into_iter().flatten();
-        Ok(Whoami {
-            pk: user.pk,
-            username: user.username,
-            kind: user.kind.as_str().map(Remote::from),
-            is_superuser: user.is_superuser,
-            system_permissions: permissions
-                .filter_map(Value::as_str)
-                .map(Remote::from)
-                .collect(),
-        })
+        self.0.call(&request, read_whoami).await
     }
 
     /// The API tokens of this user, as far as the token may see them. Which of them it is itself, authentik does not tell.
@@ -231,11 +205,9 @@ impl Client {
                 MAX_PAGE,
             )
         };
-        let read = self
-            .0
-            .call(&request, |success| success.decode::<Metadata>());
-        match read.await {
-            Ok(metadata) => Ok(Some(metadata.actions.contains_key(method))),
+        let read = |success: &Success<'_>| read_description(success, method);
+        match self.0.call(&request, read).await {
+            Ok(describes) => Ok(Some(describes)),
             // A proxy may answer by itself, or refuse the method.
             Err(error @ (Error::AccessDenied { .. } | Error::Closed)) => {
                 denied(error).map(|_| None)
@@ -243,6 +215,43 @@ impl Client {
             Err(_) => Ok(None),
         }
     }
+}
+
+/// Reads who the token's user is.
+pub(super) fn read_whoami(success: &Success<'_>) -> Result<Whoami, Error> {
+    #[derive(Deserialize)]
+    struct Page {
+        user: User,
+    }
+    #[derive(Deserialize)]
+    struct User {
+        pk: u64,
+        username: Remote,
+        #[serde(default)]
+        is_superuser: bool,
+        #[serde(default, rename = "type")]
+        kind: Value,
+        #[serde(default)]
+        system_permissions: Value,
+    }
+    let user = success.decode::<Page>()?.user;
+    let permissions = user.system_permissions.as_array().into_iter().flatten();
+    Ok(Whoami {
+        pk: user.pk,
+        username: user.username,
+        kind: user.kind.as_str().map(Remote::from),
+        is_superuser: user.is_superuser,
+        system_permissions: permissions
+            .filter_map(Value::as_str)
+            .map(Remote::from)
+            .collect(),
+    })
+}
+
+/// Reads whether `OPTIONS` describes this method.
+pub(super) fn read_description(success: &Success<'_>, method: &str) -> Result<bool, Error> {
+    let metadata: Metadata = success.decode()?;
+    Ok(metadata.actions.contains_key(method))
 }
 
 /// Whether a refusal says that a permission is missing, or is one of the whole token.
