@@ -21,8 +21,8 @@
 //! then it writes the status where that has changed. What the connection does not know yet ends the reconcile, and
 //! wakes the resource once it is known.
 //!
-//! A resource in sync is not looked at again by itself. The task of its connection lists the server once a resync
-//! interval, and queues the resources of the stages that differ from the last list.
+//! A resource in sync is not looked at again by itself. The task of its connection looks at the server as often as that can
+//! bear ([`plan::pace`]), and queues the resources of the stages that differ from the last look.
 
 // kube's derive macros repeat an attribute for each column of `kubectl get`.
 #![allow(clippy::duplicated_attributes)]

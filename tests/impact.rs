@@ -10,7 +10,7 @@ use std::{
 };
 
 use authentik_stage_operator::{
-    authentik::{Budget, Client, Config, Gate, Observer},
+    authentik::{Budget, Client, Config, Gate, Observer, agent},
     impact::{Failure, Outcome, Report, Stage, assess, merged, text},
     kinds::Fields,
 };
@@ -54,6 +54,7 @@ fn client(simulator: &Simulator, token: &str) -> Client {
         budget: Budget::default(),
         observer: Observer::default(),
         gate: Gate::default(),
+        agent: agent("tests"),
     };
     Client::new(&config).expect("a client")
 }

@@ -10,8 +10,7 @@ mod status;
 pub use binding::{BoundFlow, FlowBinding, InvalidResponseAction, PolicyEngineMode};
 pub use connection::{
     AuthentikConnection, AuthentikConnectionSpec, ClusterAuthentikConnection,
-    ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus, DEFAULT_RESYNC,
-    NamespacedSecretKey,
+    ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus, NamespacedSecretKey,
 };
 pub use policy::{AdoptionPolicy, Common, DeletionPolicy, ManagementPolicy, StageCommon};
 pub use reference::{
@@ -19,8 +18,8 @@ pub use reference::{
     ResourceReference, SecretKey, SecretSource, StageReference, can_be_named,
 };
 pub use status::{
-    Change, DriftedField, FlowStatus, Identity, SentSecret, Status, condition, condition_in,
-    set_condition, without_condition,
+    Author, Change, DriftedField, FlowStatus, Identity, SentSecret, Status, condition,
+    condition_in, set_condition, without_condition,
 };
 
 /// The API group of every kind.

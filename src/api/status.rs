@@ -143,6 +143,9 @@ pub struct DriftedField {
     pub wanted: String,
     /// What authentik holds, as JSON; `<secret>` for a secret.
     pub found: String,
+    /// True where this makes the second factor weaker than the spec asks; else absent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub weaker: bool,
 }
 
 /// Which Secret a secret field was last sent from, or is seen to be equal to. Never anything made from its data.
@@ -167,6 +170,7 @@ pub struct SentSecret {
 
 /// A write to authentik.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Change {
     /// When authentik answered.
     pub time: Time,
@@ -175,6 +179,26 @@ pub struct Change {
     /// The fields of the spec that were sent, sorted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub fields: Vec<String>,
+    /// Of a correction of drift: who had changed it last, where authentik's audit log tells that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_by: Option<Author>,
+}
+
+/// Who changed something in authentik, as its audit log tells it.
+#[derive(Clone, Debug, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Author {
+    /// The user's name; absent where the operator is told to name nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// The address that the request came from; absent where the operator is told to name nobody.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ip: Option<String>,
+    /// What the program calls itself that was used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<String>,
+    /// When it was changed.
+    pub time: Time,
 }
 
 impl Status {

@@ -8,7 +8,7 @@ use std::{
 
 use reqwest::{
     StatusCode,
-    header::{CONTENT_TYPE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
+    header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
 };
 use serde::{Deserialize, Deserializer, de};
 use serde_json::{Value, error::Category};
@@ -27,6 +27,8 @@ pub(super) struct Answer {
     pub status: StatusCode,
     pub retry_after: Option<Duration>,
     pub location: Option<String>,
+    /// When the server says that it has answered.
+    pub date: Option<SystemTime>,
     claims_json: bool,
     body: Received,
 }
@@ -37,6 +39,7 @@ impl Answer {
             status,
             retry_after: text(headers, &RETRY_AFTER).and_then(retry_after),
             location: text(headers, &LOCATION).map(str::to_owned),
+            date: text(headers, &DATE).and_then(|date| httpdate::parse_http_date(date).ok()),
             claims_json: text(headers, &CONTENT_TYPE).is_some_and(|kind| kind.contains("json")),
             body,
         }

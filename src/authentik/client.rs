@@ -14,7 +14,7 @@ use super::{
     reading::{Keyed, Weigh},
     receive::FREE,
     shown::{Remote, Shown},
-    transport::{Body, Request, Transport},
+    transport::{Body, Meter, Request, Transport},
     used_by::{self, UsedBy},
     versions::Version,
 };
@@ -59,7 +59,7 @@ impl ObjectId<'_> {
 ///
 /// Nothing is retried. Every request that fails is an [`Error`], whose class says what to do.
 #[derive(Clone)]
-pub struct Client(pub(super) Arc<Transport>);
+pub struct Client(pub(super) Arc<Transport>, Meter);
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -79,7 +79,14 @@ impl Client {
     /// # Errors
     /// When the configuration can't work, naming the field.
     pub fn new(config: &Config) -> Result<Client, ConfigError> {
-        Ok(Client(Arc::new(Transport::new(config)?)))
+        Ok(Client(Arc::new(Transport::new(config)?), Meter::default()))
+    }
+
+    /// The same client with a meter of its own, which adds up how long the server takes for what is asked through it.
+    #[must_use]
+    pub fn metered(&self) -> (Client, Meter) {
+        let meter = Meter::default();
+        (Client(self.0.clone(), meter.clone()), meter)
     }
 
     /// Sends nothing more: requests that have not been sent end in [`Error::Closed`], those under way as ever.
@@ -250,6 +257,7 @@ impl Client {
             most,
             object: false,
             queues: true,
+            meter: self.1.clone(),
         }
     }
 

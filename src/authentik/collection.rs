@@ -179,6 +179,12 @@ impl Collection {
         &Definition::new("core/tokens", ("authentik_core", "token")).keyed("pk", "identifier"),
     );
 
+    /// What was changed by requests, and by whom. To be read only.
+    pub const AUDIT_LOG: Self = Self::of(&Definition::new(
+        "events/events",
+        ("authentik_events", "event"),
+    ));
+
     /// The collection that is defined so.
     pub const fn of(definition: &'static Definition) -> Self {
         Self(definition)

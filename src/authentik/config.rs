@@ -116,6 +116,15 @@ pub struct Config {
     pub observer: Observer,
     /// Asked before every request.
     pub gate: Gate,
+    /// What the program calls itself: authentik's audit log shows it.
+    pub agent: String,
+}
+
+/// What this program calls itself. `instance` tells it from others of its version that use the same account.
+#[must_use]
+pub fn agent(instance: &str) -> String {
+    const PROGRAM: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
+    format!("{PROGRAM} ({instance})")
 }
 
 /// A [`Config`] that can't work. Its text names the field and never repeats a value, for a value may hold a credential.
@@ -217,11 +226,7 @@ impl Config {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let builder = reqwest::Client::builder()
             .default_headers(self.headers()?)
-            .user_agent(concat!(
-                env!("CARGO_PKG_NAME"),
-                "/",
-                env!("CARGO_PKG_VERSION")
-            ))
+            .user_agent(self.agent.as_str())
             .redirect(Policy::none())
             .connect_timeout(CONNECT_TIMEOUT.min(self.timeout / 2))
             .pool_idle_timeout(IDLE_TIMEOUT);

@@ -24,6 +24,7 @@
 //! client      what can be asked for, one request a method
 //! reading     one reading of a list
 //! list        whole collections, page by page
+//! audit       the audit log
 //! people      people, and which second factors they have
 //! whoami      whose the token is, and what it may do
 //! certificate the certificate that the server shows
@@ -33,6 +34,7 @@
 //! Each file uses those above it only.
 
 mod answer;
+pub mod audit;
 mod broken;
 mod budget;
 mod certificate;
@@ -63,13 +65,13 @@ pub use self::{
     certificate::Certificate,
     client::{Client, ObjectId},
     collection::{Collection, Definition, former_permission, model_permission, permission},
-    config::{Config, ConfigError, Gate, Observed, Observer, base_url},
+    config::{Config, ConfigError, Gate, Observed, Observer, agent, base_url},
     error::{DeniedKind, Error},
     people::{Account, Device, Person},
     reading::{Keyed, Listing, Weigh},
     shown::{Remote, Shown, one_line},
     text::stripped,
-    transport::Body,
+    transport::{Body, Meter},
     used_by::UsedBy,
     versions::Version,
     whoami::{ApiToken, Rights, Whoami},

@@ -1,6 +1,13 @@
 //! One request and its answer: paced, bounded in size and time, and logged without what it carries.
 
-use std::{fmt, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use futures::stream;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
@@ -68,6 +75,25 @@ pub(super) struct Request<'a> {
     pub object: bool,
     /// Whether it waits for its turn among the others.
     pub queues: bool,
+    /// Adds up how long the server takes.
+    pub meter: Meter,
+}
+
+/// Adds up how long a server takes to answer, without the waits for turns.
+#[derive(Clone, Debug, Default)]
+pub struct Meter(Arc<AtomicU64>);
+
+impl Meter {
+    /// What has been added up so far.
+    #[must_use]
+    pub fn spent(&self) -> Duration {
+        Duration::from_micros(self.0.load(Ordering::Relaxed))
+    }
+
+    fn add(&self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.0.fetch_add(micros, Ordering::Relaxed);
+    }
 }
 
 impl Request<'_> {
@@ -122,6 +148,7 @@ impl Transport {
         let answer = answer.instrument(span.clone()).await;
         let status = answer.as_ref().ok().map(|answer| answer.status);
         let elapsed = started.elapsed();
+        request.meter.add(elapsed);
         tracing::debug!(
             method = %request.method,
             path = request.url.path(),

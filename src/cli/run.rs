@@ -70,6 +70,10 @@ pub struct Run {
     /// otherwise has the operator send requests to any server that its pod reaches.
     #[arg(long, env = "ALLOWED_SERVERS", value_delimiter = ',')]
     allowed_servers: Vec<String>,
+    /// Whether events, logs and statuses name the people, and their addresses, who changed in authentik what the operator then
+    /// put right. Its audit log tells, where the token may view it.
+    #[arg(long, env = "NAME_PEOPLE", default_value_t = true, action = ArgAction::Set)]
+    name_people: bool,
     /// The base URL of an OpenTelemetry collector that traces are sent to, by OTLP over HTTP. Omitted: none is kept.
     #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", hide_env_values = true)]
     otlp_endpoint: Option<String>,
@@ -101,6 +105,7 @@ impl Run {
             namespaces: not_empty(self.namespaces),
             watch_secrets: self.watch_secrets,
             allowed_servers: not_empty(self.allowed_servers),
+            names_people: self.name_people,
             leadership: candidate
                 .as_ref()
                 .map_or_else(Leadership::default, Candidate::leadership),

@@ -6,7 +6,7 @@ use clap::Args;
 use secrecy::SecretString;
 
 use super::output::Failed;
-use crate::authentik::{Budget, Client, Config, Gate, Observer};
+use crate::authentik::{Budget, Client, Config, Gate, Observer, agent};
 
 /// The variable of the environment that holds the token.
 const TOKEN: &str = "AUTHENTIK_TOKEN";
@@ -76,6 +76,7 @@ impl Target {
             budget: Budget::default(),
             observer,
             gate: Gate::default(),
+            agent: agent("command line"),
         })
     }
 

@@ -57,6 +57,8 @@ pub struct Options {
     pub leadership: Leadership,
     /// The URL prefixes that connections may lead to; none: all.
     pub allowed_servers: Vec<String>,
+    /// Whether events, logs and statuses may name people who changed something in authentik.
+    pub names_people: bool,
 }
 
 /// The controller.
@@ -94,7 +96,11 @@ impl Controller {
         };
         let leadership = options.leadership;
         let allowed = options.allowed_servers;
-        let shared = Shared::new(client, watched, watches, leadership, allowed, namespaces);
+        let names = options.names_people;
+        let shared = Shared::new(
+            client, watched, watches, leadership, allowed, names, namespaces,
+        );
+        for_each_kind(&mut Counted(&shared.metrics));
         Self {
             ctx: Arc::new(Context::new(Arc::new(shared), manner)),
             scopes,
@@ -132,9 +138,22 @@ impl Controller {
             connections: self.ctx.registry.reasons(),
             queued: shared.queue.kinds(),
             listed: self.ctx.registry.inventory_ages(),
+            looks: self.looks(),
+            weak: shared.memory.weak(),
             refused_watches: shared.refused_watches(),
             leads: shared.leadership.is_held(),
         })
+    }
+
+    fn looks(&self) -> Vec<metrics::Look> {
+        let looks = self.ctx.registry.looks().into_iter();
+        looks
+            .map(|(connection, look)| metrics::Look {
+                connection,
+                took: look.took,
+                interval: look.interval,
+            })
+            .collect()
     }
 
     /// Runs until `stop`, then ends once the requests under way have been answered and recorded.
@@ -172,6 +191,14 @@ async fn start_work(ctx: Arc<Context>, stop: Stop) {
     }
     ctx.shared.wake(&ctx.shared.memory.all());
     ctx.shared.has_begun();
+}
+
+struct Counted<'a>(&'a metrics::Metrics);
+
+impl ForEachKind for Counted<'_> {
+    fn kind<K: Kind>(&mut self) {
+        self.0.begins_to_count(K::KIND);
+    }
 }
 
 struct Kinds(usize);

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     api::CONNECTION_FINALIZER,
-    authentik::Budget,
+    authentik::{Budget, agent},
     kinds::ResourceId,
     ops::{leader::Leadership, metrics::Metrics},
 };
@@ -51,6 +51,10 @@ pub struct Shared {
     pub budget: Budget,
     /// The URL prefixes that connections may lead to; none: all.
     pub allowed_servers: Vec<String>,
+    /// What this process calls itself to authentik.
+    pub agent: String,
+    /// Whether events, logs and statuses may name people.
+    pub names_people: bool,
     /// The namespaces that are watched; none: all.
     namespaces_watched: Vec<String>,
     /// What Kubernetes refuses to show: kind, and namespace (empty: all).
@@ -87,6 +91,7 @@ impl Shared {
         watches: usize,
         leadership: Leadership,
         allowed_servers: Vec<String>,
+        names_people: bool,
         mut namespaces_watched: Vec<String>,
     ) -> Self {
         namespaces_watched.sort_unstable();
@@ -102,6 +107,8 @@ impl Shared {
             leadership,
             budget: Budget::default(),
             allowed_servers,
+            agent: agent(&format!("{:08x}", fastrand::u32(..))),
+            names_people,
             namespaces_watched,
             refused: Mutex::default(),
             unsynced: AtomicUsize::new(watches),

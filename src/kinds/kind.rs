@@ -51,6 +51,8 @@ pub trait Kind:
     const USAGE: Usage;
     /// Since when authentik has such objects, for what every supported release does not have. An older server answers 404.
     const SINCE: Option<Since> = None;
+    /// Whether such an object asks people for a second factor: where it is gone, nobody is asked.
+    const ASKS_FOR_FACTOR: bool = false;
     /// What authentik's Terraform provider calls a resource that stands for such an object.
     const TERRAFORM: &'static str;
 
@@ -77,6 +79,11 @@ pub trait Kind:
 
     /// Adds to a PATCH the fields that authentik demands beside the changed ones.
     fn complete(_body: &mut Fields, _desired: &Fields) {}
+
+    /// Whether the second factor is weaker where authentik holds `found` of this field of its API, and not `wanted`.
+    fn weakens(_field: &str, _wanted: &Value, _found: &Value) -> bool {
+        false
+    }
 
     /// The field, by its name in the spec, that the rules of the kind refuse beside what the spec says of others; and why.
     fn contradiction(_spec: &Self::Spec) -> Option<(&'static str, &'static str)> {

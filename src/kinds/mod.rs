@@ -14,6 +14,7 @@
 //! kind       what a kind is, and the rows of its table
 //! words      values that fields of several kinds take
 //! stage      what all kinds of stage have in common
+//! strength   when a validation stage asks for less than another
 //! registry   what is made of the list of all kinds
 //! ```
 //! Below it, the list.
@@ -26,6 +27,7 @@ mod registry;
 mod samples;
 mod seal;
 mod stage;
+mod strength;
 mod usage;
 mod values;
 mod words;

@@ -9,6 +9,7 @@ use super::{
     field::Fields,
     kind::{FieldRow, Kind, field},
     stage::{self, stage},
+    strength,
     usage::Usage,
     words::{UserVerification, WebauthnHint, duration_form},
 };
@@ -160,6 +161,7 @@ impl Kind for AuthenticatorValidateStage {
     stage!(AuthenticatorValidateStage, "validation stage", COLLECTION);
     const TERRAFORM: &'static str = "authentik_stage_authenticator_validate";
     const USAGE: Usage = stage::usage(None);
+    const ASKS_FOR_FACTOR: bool = true;
     const FIELDS: &'static [FieldRow<Self>] = &[
         field!(not_configured_action: value),
         field!(device_classes: set).values_since(&[ValueSince {
@@ -184,6 +186,10 @@ impl Kind for AuthenticatorValidateStage {
             "notConfiguredAction",
             "configure needs configurationStages, and there are none to name",
         ))
+    }
+
+    fn weakens(field: &str, wanted: &Value, found: &Value) -> bool {
+        strength::is_weaker(field, wanted, found)
     }
 
     /// authentik takes `configure` only with configuration stages in the same request, even where the

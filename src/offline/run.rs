@@ -98,6 +98,7 @@ impl Session {
             namespaces: Vec::new(),
             watch_secrets: false,
             allowed_servers: Vec::new(),
+            names_people: true,
             leadership: Leadership::default(),
         };
         let kubernetes = client(desk.clone(), told(progress));

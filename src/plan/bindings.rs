@@ -229,17 +229,21 @@ fn update(wanted: &DesiredBinding, live: &Binding) -> Option<BindingWrite> {
     Some(BindingWrite::Update(live.pk, body))
 }
 
-/// How a stage's places differ from those that are wanted; nothing where none has to be written.
+/// How a stage's places differ from those that are wanted; nothing where none has to be written. Where the stage asks for a
+/// second factor, a flow that it is missing from is weaker.
 #[must_use]
 pub fn places_drift(
     desired: &DesiredBindings,
     bindings: &[Arc<Binding>],
     slugs: &BTreeMap<Uuid, String>,
+    asks_for_factor: bool,
     show: &dyn Fn(&str) -> Shown,
 ) -> Option<DriftedField> {
-    if desired.writes(bindings).is_empty() {
+    let writes = desired.writes(bindings);
+    if writes.is_empty() {
         return None;
     }
+    let is_missing = |write: &BindingWrite| matches!(write, BindingWrite::Create(_));
     let found = bindings
         .iter()
         .map(|live| place(slugs, live.target, live.order, &live.settings));
@@ -252,6 +256,7 @@ pub fn places_drift(
         field: "flows".to_owned(),
         wanted: sorted(wanted),
         found: found.into_string(),
+        weaker: asks_for_factor && writes.iter().any(is_missing),
     })
 }
 

@@ -249,6 +249,7 @@ fn observe<K: Kind>(seen: &Situation<'_>) -> Step {
             field: K::LABEL.spec.to_owned(),
             wanted: Value::from(seen.desired.name.as_str()).to_string(),
             found: Value::Null.to_string(),
+            weaker: K::ASKS_FOR_FACTOR,
         };
         return Step::End(Ok(Outcome::Drifted(vec![drift])));
     };
@@ -257,8 +258,8 @@ fn observe<K: Kind>(seen: &Situation<'_>) -> Step {
         // Nothing was ever sent from here, so nothing is known of the secrets that authentik does not show.
         diff.secrets.retain(|field| live.shows(field));
     }
-    let mut drift = diff.drift(seen.show);
-    drift.extend(binding_drift(seen));
+    let mut drift = diff.drift::<K>(seen.show);
+    drift.extend(binding_drift::<K>(seen));
     if !drift.is_empty() && seen.was_in_sync && !seen.is_certain {
         return Step::LookAgain;
     }
@@ -271,9 +272,15 @@ fn observe<K: Kind>(seen: &Situation<'_>) -> Step {
     Step::End(result)
 }
 
-fn binding_drift(seen: &Situation<'_>) -> Option<DriftedField> {
+fn binding_drift<K: Kind>(seen: &Situation<'_>) -> Option<DriftedField> {
     let desired = seen.desired.bindings.as_ref()?;
-    places_drift(desired, seen.bindings, seen.slugs, seen.show)
+    places_drift(
+        desired,
+        seen.bindings,
+        seen.slugs,
+        K::ASKS_FOR_FACTOR,
+        seen.show,
+    )
 }
 
 /// Fields that the server does not know are reported, never dropped without a word.

@@ -52,17 +52,19 @@ impl Diff {
 
     /// The difference as `status.drift` shows it, secrets redacted.
     #[must_use]
-    pub fn drift(&self, show: &dyn Fn(&str) -> Shown) -> Vec<DriftedField> {
+    pub fn drift<K: Kind>(&self, show: &dyn Fn(&str) -> Shown) -> Vec<DriftedField> {
         let open = self.changes.iter().filter(|change| !change.field.is_secret);
         let open = open.map(|change| DriftedField {
             field: change.field.spec.to_owned(),
             wanted: change.wanted.to_string(),
             found: show(&change.found.to_string()).into_string(),
+            weaker: K::weakens(change.field.api, &change.wanted, &change.found),
         });
         let secrets = self.secret_fields().into_iter().map(|field| DriftedField {
             field: field.spec.to_owned(),
             wanted: "<secret>".to_owned(),
             found: "<secret>".to_owned(),
+            weaker: false,
         });
         open.chain(secrets).collect()
     }

@@ -9,12 +9,16 @@
 //! referred    what specs refer to
 //! claims      whose a stage is
 //! failure     the one table of failures
+//! authors     who changed an object
+//! drift       what others have changed, as people are told of it
 //! decide      the next step of a reconcile, and of a deletion
 //! record      what is on record of a resource, and what each step makes of that
 //! conclude    from how a reconcile ended to conditions and events
+//! pace        how often a server is looked at
 //! due         when the next try is due
 //! ```
 
+mod authors;
 pub mod bindings;
 pub mod claims;
 mod compare;
@@ -22,16 +26,19 @@ mod conclude;
 pub mod decide;
 mod desired;
 mod diff;
+pub mod drift;
 pub mod due;
 pub mod failure;
 mod live;
 mod note;
+pub mod pace;
 mod record;
 mod referred;
 #[cfg(test)]
 mod tests;
 
 pub use self::{
+    authors::{Authors, Naming, another_writer, authors, others, own_user},
     conclude::{Grace, Outcome, conclude, patience, suspended, warning},
     desired::{Desired, SecretVersion},
     diff::{

@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use super::{live::Live, note::Note};
+use super::{drift::Drift, live::Live, note::Note};
 use crate::{
-    api::{BoundFlow, Change, Identity, SentSecret, Status},
+    api::{Author, BoundFlow, Change, Identity, SentSecret, Status},
     authentik::{Remote, Shown},
 };
 
@@ -17,9 +17,9 @@ pub enum Fact {
     Moved,
     /// The recorded stage is gone from authentik.
     Vanished,
-    /// The stage was created; with what was sent of its secrets. Without an answer of its own (a creation that was
+    /// The stage was created; with what was sent of its secrets, and with the deletion that this puts right. Without an answer of its own (a creation that was
     /// recognised later) nothing is known to have been sent.
-    Created(Arc<Live>, Vec<SentSecret>),
+    Created(Arc<Live>, Vec<SentSecret>, Option<Drift>),
     /// A stage that was there already was taken over.
     Adopted(Arc<Live>),
     /// A stage that was there already is left to others.
@@ -36,11 +36,13 @@ pub enum Fact {
         readable: bool,
         /// What was sent of the secrets.
         sent: Vec<SentSecret>,
+        /// What this puts right, where others had changed it.
+        drift: Option<Drift>,
     },
     /// authentik shows that it holds what these Secrets do.
     Holds(Vec<SentSecret>),
-    /// The stage was bound to flows, moved in them or taken out of them.
-    Bound,
+    /// The stage was bound to flows, moved in them or taken out of them; with what this puts right, where others had changed it.
+    Bound(Option<Drift>),
     /// The stage was deleted in authentik.
     Deleted(Identity),
     /// The stage was left in authentik when its resource was deleted.
@@ -66,6 +68,8 @@ pub struct Record {
     pub was_in_sync: bool,
     /// The names of all fields that the spec sets, sorted.
     pub spec_fields: Vec<String>,
+    /// Who has made the difference that is only observed, as far as that is known.
+    pub by: Option<String>,
     /// Makes a server's text fit to be shown.
     pub show: Show,
 }
@@ -96,7 +100,7 @@ impl Record {
                 self.status.stage = None;
                 self.status.secrets.clear();
             }
-            Fact::Created(live, sent) => self.created(&live, sent, now),
+            Fact::Created(live, sent, drift) => self.created(&live, sent, drift, now),
             Fact::Adopted(live) => self.adopted(&live, now),
             Fact::NotAdopted => self.status.stage = None,
             Fact::Observed(live) => {
@@ -108,15 +112,16 @@ impl Record {
                 fields,
                 readable,
                 sent,
+                drift,
             } => {
                 self.record_sent(sent);
                 self.identify(&live, true);
                 if !fields.is_empty() {
-                    self.changed_fields(fields, readable, now);
+                    self.changed_fields(fields, readable, drift, now);
                 }
             }
             Fact::Holds(secrets) => self.record_sent(secrets),
-            Fact::Bound => self.changed_fields(vec!["flows".to_owned()], true, now),
+            Fact::Bound(drift) => self.changed_fields(vec!["flows".to_owned()], true, drift, now),
             Fact::Deleted(stage) => self.tell("Deleted", "deleted", &stage),
             Fact::Orphaned(stage) => self.tell("Orphaned", "left", &stage),
         }
@@ -145,7 +150,13 @@ impl Record {
         }
     }
 
-    fn created(&mut self, live: &Live, sent: Vec<SentSecret>, now: Timestamp) {
+    fn created(
+        &mut self,
+        live: &Live,
+        sent: Vec<SentSecret>,
+        drift: Option<Drift>,
+        now: Timestamp,
+    ) {
         let again = self
             .before
             .stage
@@ -155,12 +166,21 @@ impl Record {
         self.status.secrets.clear();
         self.record_sent(sent);
         self.changed("Created", self.spec_fields.clone(), now);
-        let what = if again {
-            "created again, for it was gone,"
-        } else {
-            "created"
+        let by = drift.and_then(|drift| Some((drift.by?, drift.names)));
+        let told = by.as_ref().map(|(by, names)| by.told(*names));
+        let what = match told {
+            Some(told) => format!("created again, for it was gone ({told}),"),
+            None if again => "created again, for it was gone,".to_owned(),
+            None => "created".to_owned(),
         };
-        self.tell_of(live, "Created", what);
+        self.tell_of(live, "Created", &what);
+        self.changed_by(by.map(|(by, _)| by.last));
+    }
+
+    fn changed_by(&mut self, author: Option<Author>) {
+        if let (Some(change), Some(author)) = (&mut self.status.last_change, author) {
+            change.changed_by = Some(author);
+        }
     }
 
     fn adopted(&mut self, live: &Live, now: Timestamp) {
@@ -233,10 +253,18 @@ impl Record {
 
     /// Notes a change of these fields, by whatever request. What is written while a stage is created or taken over
     /// is part of that.
-    fn changed_fields(&mut self, fields: Vec<String>, readable: bool, now: Timestamp) {
-        let drift = readable && self.was_in_sync;
-        let reason = if drift { "DriftCorrected" } else { "Updated" };
-        let text = format!("changed {}", fields.join(", "));
+    fn changed_fields(
+        &mut self,
+        fields: Vec<String>,
+        readable: bool,
+        drift: Option<Drift>,
+        now: Timestamp,
+    ) {
+        let drift = drift.filter(|_| readable && self.was_in_sync);
+        let (reason, text) = match &drift {
+            Some(drift) => ("DriftCorrected", drift.mended(&fields)),
+            None => ("Updated", format!("changed {}", fields.join(", "))),
+        };
         self.notes.push(Note::normal(reason, text));
         let before = self.before.last_change.as_ref();
         let earlier = self
@@ -250,6 +278,7 @@ impl Record {
             }
             None => self.changed(reason, fields, now),
         }
+        self.changed_by(drift.and_then(|drift| Some(drift.by?.last)));
     }
 
     fn changed(&mut self, reason: &str, fields: Vec<String>, now: Timestamp) {
@@ -257,6 +286,7 @@ impl Record {
             time: Time(now),
             reason: reason.to_owned(),
             fields,
+            changed_by: None,
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
-use authentik_stage_operator::ops::metrics::{Asked, Gauges, Metrics};
+use authentik_stage_operator::ops::metrics::{Asked, Gauges, Look, Metrics};
 use serde_json::Value;
 
 use crate::rendering::{everything, objects, only};
@@ -14,6 +14,9 @@ fn exposed() -> BTreeMap<String, Vec<String>> {
     metrics.reconciled(kind, "InSync", Duration::ZERO);
     metrics.drift_found(kind);
     metrics.drift_repaired(kind);
+    metrics.field_drifted(kind, "apiHostname");
+    metrics.factor_weakened(kind);
+    metrics.another_wrote("default");
     metrics.asked(&Asked {
         connection: "default",
         method: "GET",
@@ -26,6 +29,12 @@ fn exposed() -> BTreeMap<String, Vec<String>> {
         connections: vec![("default".to_owned(), "Connected".to_owned())],
         queued: vec![kind],
         listed: vec![("default".to_owned(), Duration::ZERO)],
+        looks: vec![Look {
+            connection: "default".to_owned(),
+            took: Duration::ZERO,
+            interval: Duration::ZERO,
+        }],
+        weak: vec![kind],
         refused_watches: vec![("Secret", String::new())],
         leads: true,
     });
@@ -100,7 +109,7 @@ fn alerts_and_dashboard_ask_for_what_is_exposed() {
             }
         }
     }
-    assert_eq!(alerts.len(), 6);
+    assert_eq!(alerts.len(), 9);
 }
 
 #[test]

@@ -280,7 +280,7 @@ async fn observe_reports_bindings_and_writes_none() {
         let wanted = json!([{"flow": login, "order": 1}]).to_string();
         assert_eq!(
             drifted.data["status"]["drift"],
-            json!([{"field": "flows", "wanted": wanted, "found": "[]"}])
+            json!([{"field": "flows", "wanted": wanted, "found": "[]", "weaker": true}])
         );
         test.authentik.create(BINDINGS, json!({"target": login_uuid, "stage": stage["pk"], "order": 1})).await;
         test.request_reconcile("AuthentikConnection", "default", "1").await;

@@ -18,6 +18,7 @@ mod claims;
 mod commands;
 mod connections;
 mod deletion;
+mod drift;
 mod export;
 mod faults;
 mod fields;

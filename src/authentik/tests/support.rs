@@ -13,7 +13,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::authentik::{
-    Body, Budget, Client, Collection, Config, Definition, Error, Gate, Listing, Observer,
+    Body, Budget, Client, Collection, Config, Definition, Error, Gate, Listing, Observer, agent,
 };
 
 pub const TOKEN: &str = "t0ken-value";
@@ -97,6 +97,7 @@ pub fn config(url: &str) -> Config {
         budget: Budget::default(),
         observer: Observer::default(),
         gate: Gate::default(),
+        agent: agent("tests"),
     }
 }
 

@@ -23,6 +23,7 @@ pub fn client(
     observer: Observer,
     gate: Gate,
     budget: Budget,
+    agent: String,
 ) -> Result<Client, Failure> {
     let config = Config {
         url: settings.url.clone(),
@@ -34,6 +35,7 @@ pub fn client(
         observer,
         gate,
         budget,
+        agent,
     };
     Client::new(&config).map_err(|error| Failure::new(Reason::InvalidSpec, error.to_string()))
 }
@@ -49,6 +51,7 @@ pub(super) fn server(
     token: SecretString,
 ) -> Result<Arc<Server>, Failure> {
     check_allowed(&settings.url, &shared.allowed_servers)?;
+    shared.metrics.begins_to_count_for(&key.path());
     let learned = Arc::new(Learned::new());
     let (metrics, path, told) = (shared.metrics.clone(), key.path(), learned.clone());
     let observer = Observer::new(move |observed| {
@@ -69,8 +72,16 @@ pub(super) fn server(
         observer,
         gate,
         shared.budget.clone(),
+        shared.agent.clone(),
     )?;
-    let server = Server::new(key.clone(), settings.clone(), token, client, learned);
+    let server = Server::new(
+        key.clone(),
+        settings.clone(),
+        token,
+        client,
+        learned,
+        shared.agent.clone(),
+    );
     Ok(Arc::new(server))
 }
 

@@ -1,7 +1,7 @@
 //! All lists of one server. A list that nothing asks for is never read.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -9,14 +9,15 @@ use std::{
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::list::{Differences, List, Listed, Rows, hash};
 use crate::{
     authentik::{Client, Collection, DeniedKind, Error, Keyed, Remote, Weigh},
     controller::memory::Memory,
-    kinds::Kind,
-    plan::{AnyRow, Live, Referred, Row, bindings::Binding},
+    kinds::{Bound, Kind},
+    plan::{AnyRow, Live, Referred, Row, bindings::Binding, pace},
 };
 
 /// The most rows that a moving reading left in doubt and that are asked for one by one. The others stay as they are until
@@ -25,6 +26,7 @@ const MOST_DOUBTS: usize = 100;
 
 type Reading<'a, T> = BoxFuture<'a, Result<Rows<T>, Error>>;
 type Getting<'a, T> = BoxFuture<'a, Result<Option<T>, Error>>;
+type Looking<'a> = BoxFuture<'a, Result<(), Error>>;
 
 /// How a list is read, and how one of its rows is.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ struct Source<T> {
     collection: Collection,
     read: for<'a> fn(Collection, &'a List<T>, &'a Client, &'a Memory) -> Reading<'a, T>,
     get: for<'a> fn(Collection, &'a Client, Uuid) -> Getting<'a, T>,
+    look: for<'a> fn(&'a Source<T>, &'a List<T>, &'a Client) -> Looking<'a>,
 }
 
 impl<T: Listed> Source<T> {
@@ -43,7 +46,54 @@ impl<T: Listed> Source<T> {
                 Box::pin(read::<R, T>(collection, list, client, memory))
             },
             get: |collection, client, uuid| Box::pin(get::<R, T>(collection, client, uuid)),
+            look: |source, list, client| Box::pin(source.look_at_each(list, client)),
         }
+    }
+
+    /// Asks for each row that the list holds.
+    async fn look_at_each(&self, list: &List<T>, client: &Client) -> Result<(), Error> {
+        for row in list.held() {
+            self.correct(list, client, row.uuid()).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks for this row.
+    ///
+    /// # Errors
+    /// Those that concern the whole server.
+    async fn correct(&self, list: &List<T>, client: &Client, uuid: Uuid) -> Result<(), Error> {
+        match (self.get)(self.collection, client, uuid).await {
+            Ok(found) => list.corrects(uuid, found),
+            Err(error) if concerns_the_server(&error) => return Err(error),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+}
+
+impl Source<Binding> {
+    /// Asks for the bindings of each stage of which the list holds one.
+    async fn look_at_stages(&self, list: &List<Binding>, client: &Client) -> Result<(), Error> {
+        let held = list.held();
+        let stages: BTreeSet<_> = held.iter().map(|row| row.stage.as_str()).collect();
+        for stage in stages {
+            let keep = |row: Binding| (row.stage == *stage).then_some(row);
+            let filter = [(Bound::Stage.own_end(), stage)];
+            let listing = match client.list(self.collection, &filter, keep).await {
+                Ok(listing) => listing,
+                Err(error) if concerns_the_server(&error) => return Err(error),
+                Err(_) => continue,
+            };
+            let gone = held.iter().filter(|row| row.stage == stage);
+            for row in gone.filter(|row| !listing.keys.contains(&row.pk)) {
+                self.correct(list, client, row.pk).await?;
+            }
+            for row in listing.rows {
+                list.corrects(row.pk, Some(row));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -124,7 +174,10 @@ impl Default for Inventory {
             kinds: Mutex::default(),
             referred: Mutex::default(),
             bindings: List::default(),
-            binding_source: Source::of::<Binding>(Collection::BINDINGS),
+            binding_source: Source {
+                look: |source, list, client| Box::pin(source.look_at_stages(list, client)),
+                ..Source::of::<Binding>(Collection::BINDINGS)
+            },
         }
     }
 }
@@ -134,8 +187,8 @@ impl Default for Inventory {
 pub struct Different {
     /// Stages of our kinds, UUID and name.
     pub stages: Differences,
-    /// Stages whose bindings are others.
-    pub bound: Vec<Uuid>,
+    /// Stages whose bindings are others, and when those were last seen before.
+    pub bound: Vec<(Uuid, Option<Instant>)>,
     /// Objects that specs refer to: where they are, and what they are known by.
     pub references: Vec<(Collection, Uuid, String)>,
 }
@@ -206,25 +259,43 @@ impl Inventory {
         oldest.map(|read_at| read_at.elapsed())
     }
 
-    /// Reads the lists that are asked for or, with `all`, every list that is in use.
+    /// What the next look at every list that is in use costs.
+    pub fn price(&self) -> Duration {
+        let kinds = self.kinds.lock();
+        let kinds = kinds.values().map(|(list, _)| list.price());
+        let referred = self.referred.lock();
+        let referred = referred.values().map(|(list, _)| list.price());
+        let all = kinds.chain(referred).chain([self.bindings.price()]);
+        all.map(|price| price.next()).sum()
+    }
+
+    /// Reads the lists that are asked for, and looks at the others as far as `looks` says. Returns how long the server took to
+    /// answer.
     ///
     /// # Errors
     /// The first that concerns the whole server.
-    pub async fn refresh(&self, all: bool, client: &Client, memory: &Memory) -> Result<(), Error> {
+    pub async fn refresh(
+        &self,
+        looks: Looks,
+        client: &Client,
+        memory: &Memory,
+    ) -> Result<Duration, Error> {
         let kinds: Vec<_> = self.kinds.lock().values().cloned().collect();
         let referred: Vec<_> = self.referred.lock().values().cloned().collect();
         let reader = Reader {
-            all,
+            looks,
             client,
             memory,
         };
+        let mut spent = Duration::ZERO;
         for (list, source) in &kinds {
-            reader.read(list, source).await?;
+            spent += reader.read(list, source).await?;
         }
         for (list, source) in &referred {
-            reader.read(list, source).await?;
+            spent += reader.read(list, source).await?;
         }
-        reader.read(&self.bindings, &self.binding_source).await
+        spent += reader.read(&self.bindings, &self.binding_source).await?;
+        Ok(spent)
     }
 
     /// What readings have found different since the last call.
@@ -235,30 +306,50 @@ impl Inventory {
         let referred = self.referred.lock();
         let references = referred.values().flat_map(|(list, source)| {
             let differences = list.take_differences().into_iter();
-            differences.map(|(uuid, label)| (source.collection, uuid, label))
+            differences.map(|found| (source.collection, found.uuid, found.label))
         });
         Different {
             stages: stages.collect(),
-            bound: bound.filter_map(|(_, stage)| stage.parse().ok()).collect(),
+            bound: bound
+                .filter_map(|found| Some((found.label.parse().ok()?, found.since)))
+                .collect(),
             references: references.collect(),
         }
     }
 }
 
+/// What a look is to show.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Looks {
+    /// The lists that are asked for.
+    Wanted,
+    /// Every list that is in use.
+    All,
+    /// The rows of every list in use that somebody has to do with; all rows where that is cheaper, and every five minutes.
+    Own,
+}
+
 struct Reader<'a> {
-    all: bool,
+    looks: Looks,
     client: &'a Client,
     memory: &'a Memory,
 }
 
 impl Reader<'_> {
-    async fn read<T: Listed>(&self, list: &List<T>, source: &Source<T>) -> Result<(), Error> {
-        let is_due = list.is_wanted() || (self.all && list.is_in_use());
+    async fn read<T: Listed>(&self, list: &List<T>, source: &Source<T>) -> Result<Duration, Error> {
+        let (client, meter) = self.client.metered();
+        if self.looks == Looks::Own && !list.is_wanted() && may_go_by_rows(list) {
+            let began = Instant::now();
+            (source.look)(source, list, &client).await?;
+            list.looked(began, meter.spent());
+            return Ok(meter.spent());
+        }
+        let is_due = list.is_wanted() || (self.looks != Looks::Wanted && list.is_in_use());
         if !is_due {
-            return Ok(());
+            return Ok(Duration::ZERO);
         }
         let began = list.begins();
-        let read = (source.read)(source.collection, list, self.client, self.memory).await;
+        let read = (source.read)(source.collection, list, &client, self.memory).await;
         if let Err(error) = &read
             && concerns_the_server(error)
         {
@@ -267,15 +358,17 @@ impl Reader<'_> {
         }
         let doubtful = list.ends(began, read);
         for row in doubtful.iter().take(MOST_DOUBTS) {
-            let uuid = row.uuid();
-            match (source.get)(source.collection, self.client, uuid).await {
-                Ok(found) => list.corrects(uuid, found),
-                Err(error) if concerns_the_server(&error) => return Err(error),
-                Err(_) => {}
-            }
+            source.correct(list, &client, row.uuid()).await?;
         }
-        Ok(())
+        list.has_cost(meter.spent());
+        Ok(meter.spent())
     }
+}
+
+/// Whether it is enough to ask for the rows that a list holds.
+fn may_go_by_rows<T: Listed>(list: &List<T>) -> bool {
+    let is_recent = |read_at: Instant| read_at.elapsed() < pace::LONGEST;
+    list.read_at().is_some_and(is_recent) && list.price().is_cheaper_one_by_one()
 }
 
 /// Whether other requests would fare alike; else this one list can't be read, and nothing else is affected.

@@ -8,6 +8,7 @@ use std::{
     collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash, Hasher},
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 use crate::{
     authentik::{Error, Listing},
     controller::memory::Memory,
+    plan::pace::Price,
 };
 
 /// Something that a list holds, by its UUID.
@@ -52,6 +54,12 @@ struct Inner<T> {
     total: usize,
     /// When the last complete reading began.
     read_at: Option<Instant>,
+    /// When the rows that it holds were last looked at, be it one by one.
+    looked_at: Option<Instant>,
+    /// How long authentik took to answer the last complete reading.
+    listing: Duration,
+    /// How long it took to answer for the rows that it holds, one by one.
+    one_by_one: Option<Duration>,
     refused: Option<(Instant, Error)>,
     /// Since when a reading is asked for.
     wanted: Option<Instant>,
@@ -78,8 +86,19 @@ pub fn hash(label: &str) -> u64 {
     hasher.finish()
 }
 
-/// What readings found different: UUID and label of each row that came, went or changed.
-pub type Differences = Vec<(Uuid, String)>;
+/// What readings found different: each row that came, went or changed.
+pub type Differences = Vec<Difference>;
+
+/// A row that was found different.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// Its UUID.
+    pub uuid: Uuid,
+    /// Its label.
+    pub label: String,
+    /// When it was last seen before, at the earliest.
+    pub since: Option<Instant>,
+}
 
 /// One list of one server.
 #[derive(Debug)]
@@ -94,6 +113,9 @@ impl<T> Default for List<T> {
             left_out: HashSet::new(),
             total: 0,
             read_at: None,
+            looked_at: None,
+            listing: Duration::ZERO,
+            one_by_one: None,
             refused: None,
             wanted: None,
             noted: None,
@@ -136,6 +158,39 @@ impl<T: Listed> List<T> {
     /// When the last complete reading began.
     pub fn read_at(&self) -> Option<Instant> {
         self.0.lock().read_at
+    }
+
+    /// When the rows that it holds were last looked at.
+    pub fn looked_at(&self) -> Option<Instant> {
+        self.0.lock().looked_at
+    }
+
+    /// What looking at the list costs.
+    pub fn price(&self) -> Price {
+        let inner = self.0.lock();
+        Price {
+            listing: inner.listing,
+            one_by_one: inner.one_by_one,
+            rows: inner.total,
+            own: inner.rows.len() + inner.unreadable.len(),
+        }
+    }
+
+    /// So long authentik took to answer the last complete reading.
+    pub fn has_cost(&self, listing: Duration) {
+        let mut inner = self.0.lock();
+        (inner.listing, inner.one_by_one) = (listing, None);
+    }
+
+    /// The rows that it holds, to be looked at one by one.
+    pub fn held(&self) -> Vec<Arc<T>> {
+        self.0.lock().rows.values().cloned().collect()
+    }
+
+    /// All rows that it holds were looked at one by one since this moment, for which authentik took so long.
+    pub fn looked(&self, began: Instant, cost: Duration) {
+        let mut inner = self.0.lock();
+        (inner.looked_at, inner.one_by_one) = (Some(began), Some(cost));
     }
 
     /// Whether what it holds was read before this moment.
@@ -221,9 +276,11 @@ impl<T: Listed> List<T> {
         if row == known {
             return;
         }
-        let labels = [known.as_ref(), row.as_ref()].into_iter().flatten();
-        let labels: Vec<_> = labels.map(|row| (uuid, row.label().to_owned())).collect();
-        inner.differences.extend(labels);
+        let rows = [known.as_ref(), row.as_ref()].into_iter().flatten();
+        let labels: Vec<_> = rows.map(|row| row.label().to_owned()).collect();
+        for label in labels {
+            inner.differs(uuid, &label);
+        }
         inner.set(uuid, row);
     }
 
@@ -270,24 +327,25 @@ impl<T: Listed> Inner<T> {
     ) -> Vec<Arc<T>> {
         // Nobody has seen anything yet that could be different at the first reading.
         let is_first = self.read_at.is_none();
+        let before = self.differences.len();
         self.read_at = Some(began);
         self.total = listing.keys.len();
-        let mut differences = Differences::new();
         let kept: HashSet<_> = listing.rows.iter().map(|row| row.uuid()).collect();
         for row in listing.rows {
             let uuid = row.uuid();
-            let known = self.rows.get(&uuid);
-            if self.is_newer(noted, &uuid) || known == Some(&row) {
+            let known = self.rows.get(&uuid).cloned();
+            if self.is_newer(noted, &uuid) || known.as_ref() == Some(&row) {
                 continue;
             }
-            differences.push((uuid, row.label().to_owned()));
             // Under its old name and its new one, a renamed row concerns others.
-            differences.extend(known.map(|known| (uuid, known.label().to_owned())));
+            for row in [Some(&row), known.as_ref()].into_iter().flatten() {
+                self.differs(uuid, row.label());
+            }
             self.set(uuid, Some(row));
         }
         for uuid in &listing.unreadable {
             if !self.unreadable.contains(uuid) {
-                differences.push((*uuid, String::new()));
+                self.differs(*uuid, "");
             }
         }
         self.unreadable = listing.unreadable;
@@ -299,13 +357,22 @@ impl<T: Listed> Inner<T> {
             .cloned()
             .partition(|row| !listing.complete && !listing.keys.contains(&row.uuid()));
         for row in gone {
-            differences.push((row.uuid(), row.label().to_owned()));
+            self.differs(row.uuid(), row.label());
             self.set(row.uuid(), None);
         }
-        if !is_first {
-            self.differences.extend(differences);
+        if is_first {
+            self.differences.truncate(before);
         }
+        self.looked_at = Some(began);
         doubtful
+    }
+
+    fn differs(&mut self, uuid: Uuid, label: &str) {
+        self.differences.push(Difference {
+            uuid,
+            label: label.to_owned(),
+            since: self.looked_at,
+        });
     }
 
     fn set(&mut self, uuid: Uuid, row: Option<Arc<T>>) {

@@ -6,6 +6,7 @@
 //! list        one list of one server, as it was last read
 //! rows        what the lists hold
 //! inventory   all lists of one server
+//! audit       what its audit log is asked
 //! health      what requests have shown of a server and of its token
 //! server      a server, as reconciles see it
 //! turns       whose turn it is to be reconciled
@@ -13,12 +14,14 @@
 //! client      from a connection's settings to a client
 //! status      what a connection's status says
 //! object      what its task writes of a connection's object
+//! told        what resources were last told of their connection
 //! task        the task
 //! registry    all connections, and which one a resource uses
 //! apart       whether two URLs lead to one server
 //! ```
 
 mod apart;
+mod audit;
 mod client;
 mod declared;
 mod handle;
@@ -31,6 +34,7 @@ mod rows;
 mod server;
 mod status;
 mod task;
+mod told;
 mod turns;
 
 pub use self::{
@@ -39,6 +43,6 @@ pub use self::{
     declared::{Connection, Declared, key},
     list::{List, Listed, State},
     registry::{Found, Registry},
-    server::Server,
+    server::{Look, Server},
     turns::Turn,
 };

@@ -9,7 +9,7 @@ use super::{
     declared::Declared,
     handle::Handle,
     health::Health,
-    server::Server,
+    server::{Look, Server},
     status::reason,
     task,
     turns::{Calls, Turn, Turns},
@@ -255,6 +255,16 @@ impl Registry {
         handles
             .values()
             .filter_map(|handle| Some((handle.key.path(), age(handle)?)))
+            .collect()
+    }
+
+    /// Name of every connection whose server was looked at, and the last look.
+    pub fn looks(&self) -> Vec<(String, Look)> {
+        let handles = self.handles.read();
+        let look = |handle: &Handle| handle.known.read().server.as_ref()?.last_look();
+        handles
+            .values()
+            .filter_map(|handle| Some((handle.key.path(), look(handle)?)))
             .collect()
     }
 

@@ -5,12 +5,16 @@ use std::{fmt, sync::Arc, time::Duration};
 use parking_lot::Mutex;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{health::Learned, inventory::Inventory};
+use super::{audit::Audit, health::Learned, inventory::Inventory};
 use crate::{
     api::ConnectionSettings,
     authentik::{Client, Error, Remote, Shown, Version},
     controller::keys::ConnectionKey,
-    plan::failure::{Failure, Reason},
+    plan::{
+        due,
+        failure::{Failure, Reason},
+        pace,
+    },
 };
 
 /// One authentik server: its client, its lists, and what is known of it.
@@ -19,18 +23,32 @@ pub struct Server {
     pub key: ConnectionKey,
     /// Its normalised URL, which is its identity.
     pub url: String,
-    /// How often it is listed.
+    /// How often it is looked at; nothing where that follows what a look costs.
+    pub(super) set_interval: Option<Duration>,
+    /// How often what can't be put right is tried again, and Secrets that are not watched are looked at.
     pub resync: Duration,
     /// What it holds.
     pub inventory: Inventory,
     /// The client.
     pub client: Client,
+    /// Its audit log.
+    pub audit: Audit,
     /// Its health, and what its token lacks.
     pub learned: Arc<Learned>,
     /// What it was built from.
     pub(super) settings: ConnectionSettings,
     pub(super) token: SecretString,
     version: Mutex<Option<Version>>,
+    look: Mutex<Option<Look>>,
+}
+
+/// The last look at all that is somebody's.
+#[derive(Clone, Copy, Debug)]
+pub struct Look {
+    /// How long authentik took to answer.
+    pub took: Duration,
+    /// The time until the next one.
+    pub interval: Duration,
 }
 
 impl fmt::Debug for Server {
@@ -47,17 +65,21 @@ impl Server {
         token: SecretString,
         client: Client,
         learned: Arc<Learned>,
+        agent: String,
     ) -> Self {
         Self {
             key,
             url: crate::authentik::base_url(&settings.url),
-            resync: settings.resync_interval(),
+            set_interval: settings.resync_interval(),
+            resync: settings.resync_interval().unwrap_or(pace::LONGEST),
             inventory: Inventory::default(),
             client,
+            audit: Audit::new(agent),
             learned,
             settings,
             token,
             version: Mutex::default(),
+            look: Mutex::default(),
         }
     }
 
@@ -83,11 +105,27 @@ impl Server {
     ///
     /// # Errors
     /// Those of the request.
-    pub async fn probe(&self) -> Result<(), Error> {
-        let version = self.client.version().await?;
+    pub async fn probe(&self, client: &Client) -> Result<(), Error> {
+        let version = client.version().await?;
         tracing::debug!(server = self.url, %version, "probed");
         *self.version.lock() = Some(version);
         Ok(())
+    }
+
+    /// A look has ended that took so long. Returns the time until the next one.
+    pub(super) fn looked(&self, took: Duration, cost: Duration) -> Duration {
+        let chance = fastrand::f64();
+        let interval = match self.set_interval {
+            Some(set) => due::spread(set, chance),
+            None => pace::interval(cost, chance),
+        };
+        *self.look.lock() = Some(Look { took, interval });
+        interval
+    }
+
+    /// The last look, if there was one.
+    pub fn last_look(&self) -> Option<Look> {
+        *self.look.lock()
     }
 
     /// A text of the server, fit to be shown.

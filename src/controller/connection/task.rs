@@ -1,19 +1,21 @@
 //! The task of one connection. It owns the server's health, its lists and their clock, and is the only one that probes and
 //! lists. It waits for its own server alone.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::{
     client,
-    declared::{Allowed, Declared},
+    declared::Declared,
     handle::{Handle, Known},
     health::{Health, asked_to_wait},
+    inventory::Looks,
     object::Object,
     server::Server,
     status::Seen,
+    told::Told,
 };
 use crate::{
     authentik,
@@ -67,25 +69,11 @@ async fn work(shared: Arc<Shared>, handle: Arc<Handle>) {
     task.end();
 }
 
-/// What was last told to the resources of a connection.
-#[derive(Debug)]
-struct Told {
-    server: Option<Arc<Server>>,
-    failure: Option<Failure>,
-    allowed: Allowed,
-}
-
-impl Told {
-    fn is(&self, known: &Known) -> bool {
-        let same_server = match (&self.server, &known.server) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-            (None, None) => true,
-            _ => false,
-        };
-        same_server
-            && self.failure == known.failure
-            && known.allowed.as_ref() == Some(&self.allowed)
-    }
+/// How long a server took to answer.
+#[derive(Clone, Copy, Debug)]
+struct Spent {
+    probe: Duration,
+    lists: Duration,
 }
 
 struct Task {
@@ -99,7 +87,9 @@ struct Task {
     due: Instant,
     failures: u32,
     requested_at: Option<Option<String>>,
-    /// Whether the last look has read all lists again.
+    /// When Secrets that are not watched are next looked at.
+    secrets_due: Instant,
+    /// Whether the last look has looked at every list again.
     has_listed: bool,
     told: Option<Told>,
 }
@@ -115,6 +105,7 @@ impl Task {
             due: Instant::now(),
             failures: 0,
             requested_at: None,
+            secrets_due: Instant::now(),
             has_listed: false,
             told: None,
         }
@@ -188,38 +179,52 @@ impl Task {
         };
         self.requested_at = Some(declared.requested_at.clone());
         let is_due = asked || self.due <= Instant::now();
+        let looks = match is_due {
+            false => Looks::Wanted,
+            true if asked || server.set_interval.is_some() => Looks::All,
+            true => Looks::Own,
+        };
         let visited = match server.learned.health() {
             Health::Down(failure) if !is_due => return Err(failure),
             Health::Busy { cause, pause } => Err(asked_to_wait(&cause, pause)),
-            Health::Up if !is_due => self.list(&server, false).await,
-            _ => self.probe_and_list(&server, is_due).await,
+            Health::Up if !is_due => self.list(&server, looks).await,
+            _ => self.probe_and_list(&server, looks).await,
         };
         self.schedule(&server, is_due, &visited);
-        visited
+        visited.map(drop)
     }
 
-    async fn probe_and_list(&self, server: &Server, all: bool) -> Result<(), Failure> {
-        server.probe().await.map_err(down)?;
+    /// Returns how long the server took to answer.
+    async fn probe_and_list(&self, server: &Server, looks: Looks) -> Result<Spent, Failure> {
+        let (client, meter) = server.client.metered();
+        server.probe(&client).await.map_err(down)?;
         server.learned.set_health(Health::Up);
-        self.list(server, all).await
+        let listed = self.list(server, looks).await?;
+        Ok(Spent {
+            probe: meter.spent(),
+            ..listed
+        })
     }
 
-    async fn list(&self, server: &Server, all: bool) -> Result<(), Failure> {
+    async fn list(&self, server: &Server, looks: Looks) -> Result<Spent, Failure> {
         let memory = &self.shared.memory;
         let inventory = &server.inventory;
-        inventory
-            .refresh(all, &server.client, memory)
-            .await
-            .map_err(down)
+        let lists = inventory.refresh(looks, &server.client, memory).await;
+        Ok(Spent {
+            probe: Duration::ZERO,
+            lists: lists.map_err(down)?,
+        })
     }
 
-    fn schedule(&mut self, server: &Server, is_due: bool, visited: &Result<(), Failure>) {
+    fn schedule(&mut self, server: &Server, is_due: bool, visited: &Result<Spent, Failure>) {
         match visited {
-            Ok(()) => {
+            Ok(spent) => {
                 self.failures = 0;
                 self.has_listed = is_due;
                 if is_due {
-                    self.due = Instant::now() + due::spread(server.resync, fastrand::f64());
+                    let took = spent.probe + spent.lists;
+                    let next = spent.probe + server.inventory.price();
+                    self.due = Instant::now() + server.looked(took, next);
                 }
             }
             Err(failure) => self.goes_down(server, failure.clone()),
@@ -245,13 +250,13 @@ impl Task {
             Health::Down(_) if !is_due => return,
             Health::Up => {
                 // Its lists may be asked for.
-                let _ = self.list(&server, false).await;
+                let _ = self.list(&server, Looks::Wanted).await;
                 return self.try_again(why, is_due);
             }
-            _ => self.probe_and_list(&server, false).await,
+            _ => self.probe_and_list(&server, Looks::Wanted).await,
         };
         match visited {
-            Ok(()) => self.try_again(why, is_due),
+            Ok(_) => self.try_again(why, is_due),
             Err(failure) => self.goes_down(&server, failure),
         }
     }
@@ -336,27 +341,33 @@ impl Task {
         } else if was_down != self.is_down() {
             self.shared.changed(&Dependency::Connection(key.clone()));
         }
-        if let Some(server) = &self.server {
-            self.tell_differences(server);
+        if let Some(server) = self.server.clone() {
+            self.tell_differences(&server);
         }
         self.shared.wake(&self.handle.take_waiting());
     }
 
-    fn tell_differences(&self, server: &Server) {
+    fn tell_differences(&mut self, server: &Server) {
         let found = server.inventory.take_differences();
         let memory = &self.shared.memory;
-        for (uuid, name) in &found.stages {
-            self.shared.due(&memory.concerned(*uuid, name));
-        }
-        for uuid in &found.bound {
-            self.shared.due(&memory.concerned(*uuid, ""));
+        let stages = found.stages.iter();
+        let stages = stages.map(|found| (found.uuid, found.label.as_str(), found.since));
+        let bound = found.bound.iter().map(|(uuid, since)| (*uuid, "", *since));
+        for (uuid, name, since) in stages.chain(bound) {
+            let concerned = memory.concerned(uuid, name);
+            if let Some(since) = since {
+                memory.changed_after(&concerned, since);
+            }
+            self.shared.due(&concerned);
         }
         for (collection, uuid, label) in found.references {
             for name in [uuid.to_string(), label] {
                 self.shared.changed(&Dependency::Object(collection, name));
             }
         }
-        if self.has_listed {
+        let is_due = server.set_interval.is_some() || self.secrets_due <= Instant::now();
+        if self.has_listed && is_due {
+            self.secrets_due = Instant::now() + server.resync;
             self.shared.look_at_secrets(&self.handle.key);
         }
     }

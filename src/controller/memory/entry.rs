@@ -17,7 +17,7 @@ use crate::{
     authentik::Collection,
     controller::keys::ConnectionKey,
     kinds::{Kind, ResourceId},
-    plan::{Desired, Ignored, Note, SecretVersion},
+    plan::{Desired, Ignored, Note, SecretVersion, bindings::Binding},
 };
 
 /// What others ask about a resource.
@@ -79,6 +79,10 @@ pub struct View {
     pub waits_since: Option<Instant>,
     /// What held up its deletion last: where that is, and its primary key.
     pub blockers: Vec<(Collection, Uuid)>,
+    /// When its stage was last seen to be as it should, at the earliest.
+    pub seen_at: Option<Instant>,
+    /// When a list was last read before one has shown its stage changed.
+    pub changed_after: Option<Instant>,
     seals: Vec<(SecretVersion, Value)>,
 }
 
@@ -130,6 +134,14 @@ pub struct Entry {
     pub looked: Option<Instant>,
     /// What held up its deletion last: where that is, and its primary key.
     pub blockers: Vec<(Collection, Uuid)>,
+    /// When its stage was last seen to be as it should, at the earliest.
+    pub seen_at: Option<Instant>,
+    /// When a list was last read before one has shown its stage changed.
+    pub changed_after: Option<Instant>,
+    /// Where its stage stood in flows when it was last seen to be as it should.
+    pub bound: Vec<Arc<Binding>>,
+    /// Whether authentik was last seen to ask for a weaker second factor than its spec.
+    pub is_weak: bool,
     /// Of the Secrets that it names, the seals of values that authentik shows.
     seals: Vec<(SecretVersion, Value)>,
     /// Told once, when its deletion is seen.
@@ -210,6 +222,10 @@ impl Entry {
             lost: None,
             waits_since: None,
             looked: None,
+            seen_at: None,
+            changed_after: None,
+            bound: Vec::new(),
+            is_weak: status.drift.iter().any(|drift| drift.weaker),
             blockers: Vec::new(),
             seals: Vec::new(),
             on_deletion: None,
@@ -307,6 +323,8 @@ impl Entry {
             edited: self.edited,
             waits_since: self.waits_since,
             blockers: self.blockers.clone(),
+            seen_at: self.seen_at,
+            changed_after: self.changed_after,
             seals: self.seals.clone(),
         }
     }

@@ -4,6 +4,7 @@
 //! Kept current by the watches, by our own status writes, and by what each reconcile has learned.
 
 mod backoff;
+mod census;
 mod entry;
 mod indices;
 mod inner;
@@ -164,6 +165,18 @@ impl Memory {
             }
         }
         ids
+    }
+
+    /// A list that was last read then, and has been read again, shows the stages of these resources changed.
+    pub fn changed_after(&self, ids: &[ResourceId], look: Instant) {
+        let mut inner = self.lock();
+        for id in ids {
+            let uid = inner.ids.get(id).cloned();
+            if let Some(entry) = uid.and_then(|uid| inner.entries.get_mut(&uid)) {
+                let look = entry.seen_at.map_or(look, |seen_at| seen_at.max(look));
+                entry.changed_after.get_or_insert(look);
+            }
+        }
     }
 
     /// These resources are due.
@@ -347,48 +360,6 @@ impl Memory {
             .filter_map(|entry| entry.wants_a_look())
             .filter(|asked| *asked > since)
             .count()
-    }
-
-    /// Whether there is such a resource, readable or not.
-    pub fn knows(&self, id: &ResourceId) -> bool {
-        let inner = self.lock();
-        inner.ids.contains_key(id) || inner.unreadable.contains_key(id)
-    }
-
-    /// Every resource, the unreadable ones included.
-    pub fn all(&self) -> Vec<ResourceId> {
-        let inner = self.lock();
-        let readable = inner.ids.keys().map(|id| (**id).clone());
-        readable.chain(inner.unreadable.keys().cloned()).collect()
-    }
-
-    /// Every resource of this kind in these namespaces (none: all), to find those that have gone unseen.
-    pub fn ids(&self, kind: &str, namespace: Option<&str>) -> Vec<ResourceId> {
-        let mut ids = self.all();
-        ids.retain(|id| {
-            id.kind == kind && namespace.is_none_or(|namespace| id.namespace == namespace)
-        });
-        ids
-    }
-
-    /// Whether some resource waits for what its connection was asked for.
-    pub fn somebody_waits(&self) -> bool {
-        let inner = self.lock();
-        let mut entries = inner.entries.values();
-        entries.any(|entry| entry.waits_since.is_some())
-    }
-
-    /// Kind and `Ready` reason of every resource, once each.
-    pub fn reasons(&self) -> Vec<(&'static str, String)> {
-        let inner = self.lock();
-        let readable = inner
-            .entries
-            .values()
-            .map(|entry| (entry.id.kind, entry.standing.reason.clone()));
-        let unreadable = inner.unreadable.keys();
-        readable
-            .chain(unreadable.map(|id| (id.kind, "InvalidSpec".to_owned())))
-            .collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

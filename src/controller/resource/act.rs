@@ -27,6 +27,7 @@ use crate::{
         claims::{Rival, SameServer},
         create_body,
         decide::{Holder, Step},
+        drift::Ended,
         failure::{Failure, Reason},
         update_body,
     },
@@ -61,7 +62,7 @@ impl<K: Kind> Actor<'_, K> {
             Step::Recognise => {
                 settle(self.ctx, self.subject);
                 let live = self.live()?;
-                self.fact(Fact::Created(live, Vec::new()));
+                self.fact(Fact::Created(live, Vec::new(), None));
                 Ok(())
             }
             Step::Adopt => {
@@ -186,7 +187,8 @@ impl<K: Kind> Actor<'_, K> {
             Ok(row) => {
                 let live = note::<K>(self.server, row);
                 settle(self.ctx, self.subject);
-                self.fact(Fact::Created(live.clone(), sent));
+                let drift = self.replaced().await;
+                self.fact(Fact::Created(live.clone(), sent, drift));
                 self.sight.bindings.clear();
                 self.sees(Some(live));
                 Ok(())
@@ -244,10 +246,10 @@ impl<K: Kind> Actor<'_, K> {
     }
 
     async fn patch(&mut self, diff: &Diff) -> Steps<()> {
-        let metrics = &self.ctx.shared.metrics;
         let is_drift = self.record.was_in_sync && !diff.changes.is_empty();
-        if is_drift {
-            metrics.drift_found(K::KIND);
+        let drift = is_drift.then(|| self.finding().fields(diff));
+        if let Some(drift) = &drift {
+            self.finding().count(drift);
         }
         let live = self.live()?;
         let body = update_body::<K>(diff, self.desired);
@@ -264,7 +266,10 @@ impl<K: Kind> Actor<'_, K> {
         let updated = client.update::<Row<K>>(K::COLLECTION, object_id(&live), &body);
         let row = match updated.await {
             Ok(row) => row,
-            Err(error) => return self.patch_failed(&live, error).await,
+            Err(error) => {
+                self.warns(drift.as_ref(), Ended::NotYet);
+                return self.patch_failed(&live, error).await;
+            }
         };
         if row.0.uuid != live.uuid {
             return Err(self.has_moved(&live, row).into());
@@ -275,14 +280,14 @@ impl<K: Kind> Actor<'_, K> {
         let memory = &self.ctx.shared.memory;
         memory.with(&self.subject.uid, |entry| entry.ignored = ignored);
         let kept = diff.kept(&self.sight.ignored);
-        if is_drift && !kept.changes.is_empty() {
-            metrics.drift_repaired(K::KIND);
-        }
+        let mended = drift.filter(|_| !kept.changes.is_empty());
+        let drift = self.mended(mended, Some(live.uuid), true).await;
         self.fact(Fact::Patched {
             live: live.clone(),
             fields: kept.spec_fields(),
             readable: !kept.changes.is_empty(),
             sent,
+            drift,
         });
         self.sees(Some(live));
         Ok(())
@@ -327,19 +332,22 @@ impl<K: Kind> Actor<'_, K> {
     }
 
     async fn bind(&mut self, writes: Vec<BindingWrite>) -> Steps<()> {
-        let metrics = &self.ctx.shared.metrics;
-        if self.record.was_in_sync {
-            metrics.drift_found(K::KIND);
+        let was_in_sync = self.record.was_in_sync;
+        let drift = was_in_sync.then(|| self.finding().places());
+        if let Some(drift) = &drift {
+            self.finding().count(drift);
         }
+        let (binding, is_written) = self.finding().binding(&writes);
         let live = self.live()?;
         let stage = live.uuid;
         let (has_written, ended) =
             bindings::write(self.ctx, self.subject, self.server, stage, writes).await;
+        if ended.is_err() {
+            self.warns(drift.as_ref(), Ended::NotYet);
+        }
         if has_written {
-            if self.record.was_in_sync {
-                metrics.drift_repaired(K::KIND);
-            }
-            self.fact(Fact::Bound);
+            let drift = self.mended(drift, binding, is_written).await;
+            self.fact(Fact::Bound(drift));
         }
         if ended.is_ok() {
             self.sight.bindings = bindings::look_up(self.server, K::USAGE.bound, stage).await?;

@@ -10,6 +10,7 @@
 //! observe     what authentik holds
 //! rivals      who else wants the stage
 //! body        the body of a write, with secrets; and why it was refused
+//! drift       what is told of drift
 //! act         one step: one write, and what it has shown
 //! rehearse    one step that writes nothing
 //! bindings    the same for the stage's places in flows
@@ -24,6 +25,7 @@ mod act;
 mod bindings;
 mod body;
 mod delete;
+mod drift;
 mod lookup;
 mod observe;
 mod references;

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{
@@ -22,12 +23,9 @@ use crate::{
         decide::Holder,
         failure::{Failure, Reason},
         has_become,
+        pace::ROWS_AN_OBJECT,
     },
 };
-
-/// For how many rows of a list authentik takes as long as for one stage by itself: 3.5 ms and 70 ms, as measured on a
-/// server with one worker.
-const ROWS_A_LOOK: usize = 20;
 
 /// What a reconcile has seen of authentik so far.
 #[derive(Debug, Default)]
@@ -46,6 +44,8 @@ pub(super) struct Sight {
     pub lost: Option<Arc<Creation>>,
     /// Whether the resource has the finalizer.
     pub has_finalizer: bool,
+    /// When the stage was last seen before it was changed, at the earliest; nothing where this process has not seen it before.
+    pub last_look: Option<Instant>,
 }
 
 /// The server of a resource, once it answers.
@@ -97,6 +97,7 @@ pub(super) async fn observe<K: Kind>(
         ignored: view.ignored.clone(),
         lost: subject.lost_on(&server.url),
         has_finalizer: subject.has_finalizer(),
+        last_look: eye.last_look(),
         ..Sight::default()
     };
     sight.holder = eye.holder_as_before(&sight).await?;
@@ -131,13 +132,13 @@ impl<K: Kind> Eye<'_, K> {
     /// so many people ask for a look that a look at each stage takes longer.
     fn is_ready(&self) -> Steps<()> {
         let view = &self.subject.view;
-        let is_cheaper = |asked: &tokio::time::Instant| {
+        let is_cheaper = |asked: &Instant| {
             let Some(read_at) = self.list.read_at().filter(|read_at| read_at < asked) else {
                 return false;
             };
             let memory = &self.ctx.shared.memory;
             let looks = memory.looks(K::KIND, &self.server.key, read_at);
-            looks * ROWS_A_LOOK >= self.list.total()
+            looks * ROWS_AN_OBJECT >= self.list.total()
         };
         let not_before = view.asked.filter(is_cheaper);
         match self.list.state(not_before, view.waits_since) {
@@ -145,6 +146,14 @@ impl<K: Kind> Eye<'_, K> {
             State::NotYet => Err(Stop::NotYet),
             State::Refused(error) => Err(error.into()),
         }
+    }
+
+    /// When the stage was last seen before it was changed.
+    fn last_look(&self) -> Option<Instant> {
+        let view = &self.subject.view;
+        // What the list has not shown to be changed was still the same when that was read.
+        let unchanged = view.seen_at.max(view.seen_at.and(self.list.looked_at()));
+        view.changed_after.or(unchanged)
     }
 
     async fn find(
@@ -188,7 +197,7 @@ impl<K: Kind> Eye<'_, K> {
         if let Some(live) = found.clone().filter(is_own) {
             // On record before anything else can fail, whatever the spec says by now. Its secrets are sent once more: which
             // request brought them is not known.
-            facts.push(Fact::Created(live, Vec::new()));
+            facts.push(Fact::Created(live, Vec::new(), None));
             self.settle();
             return Ok(Some((found, true)));
         }

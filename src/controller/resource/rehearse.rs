@@ -96,7 +96,7 @@ impl<K: Kind> Actor<'_, K> {
             fields: self.desired.fields.clone(),
         };
         let sent = secrets.iter().map(|field| sent(field, self.desired));
-        let fact = |live| Fact::Created(live, sent.collect());
+        let fact = |live| Fact::Created(live, sent.collect(), None);
         let live = self.keep(live);
         self.fact(fact(live.clone()));
         self.sight.bindings.clear();
@@ -140,6 +140,7 @@ impl<K: Kind> Actor<'_, K> {
             fields: diff.spec_fields(),
             readable: !diff.changes.is_empty(),
             sent,
+            drift: None,
         });
         self.sees(Some(live));
         Ok(())
@@ -153,7 +154,13 @@ impl<K: Kind> Actor<'_, K> {
             let slugs = slugs(self.server, self.sight, self.desired);
             let client = &self.server.client;
             let show = |text: &str| client.show_str(text);
-            let drift = places_drift(desired, &self.sight.bindings, &slugs, &show);
+            let drift = places_drift(
+                desired,
+                &self.sight.bindings,
+                &slugs,
+                K::ASKS_FOR_FACTOR,
+                &show,
+            );
             rehearsal.note(&self.subject.id, |planned| {
                 let found = |drift: &DriftedField| (!planned.creates).then(|| drift.found.clone());
                 planned.changes.extend(drift.map(|drift| FieldChange {
@@ -179,7 +186,7 @@ impl<K: Kind> Actor<'_, K> {
             }
         }
         self.sight.bindings = places.into_values().collect();
-        self.fact(Fact::Bound);
+        self.fact(Fact::Bound(None));
     }
 
     /// Whether something else holds the label, as authentik would answer to the write. The list of all that have labels tells,

@@ -11,7 +11,8 @@ use crate::{
     kinds::Kind,
     ops::traces,
     plan::{
-        Grace, Note, Outcome, Record, conclude, failure::Failure, suspended as suspend, warning,
+        Grace, Note, Outcome, Record, conclude, failure::Failure, pace, suspended as suspend,
+        warning,
     },
 };
 
@@ -88,7 +89,7 @@ pub(super) async fn report<K: Kind>(
 fn resync<K: Kind>(ctx: &Context, subject: &Subject<K>) -> Duration {
     let reference = subject.resource.common().connection_ref.as_ref();
     let server = ctx.registry.working(&subject.id.namespace, reference);
-    server.map_or(crate::api::DEFAULT_RESYNC, |server| server.resync)
+    server.map_or(pace::LONGEST, |server| server.resync)
 }
 
 /// The resource is woken once its connection's task has found out more. What was found so far is on record.
@@ -117,7 +118,7 @@ pub(super) async fn suspended<K: Kind>(ctx: &Context, subject: Subject<K>) -> Op
     match write_status(ctx, &subject, &record.before, &status).await {
         Ok(()) => None,
         Err(failure) => {
-            let (memory, resync) = (&ctx.shared.memory, crate::api::DEFAULT_RESYNC);
+            let (memory, resync) = (&ctx.shared.memory, pace::LONGEST);
             Some(memory.failed(&subject.uid, subject.request(), &failure, resync, None))
         }
     }
@@ -160,7 +161,10 @@ fn warn<K: Kind>(
     match warning(&record.status, result, is_warned, is_new, failing_for) {
         Grace::Nothing => None,
         Grace::Wait(left) => Some(left),
-        Grace::Warn(note) => {
+        Grace::Warn(mut note) => {
+            if let Some(by) = &record.by {
+                note.text = format!("{}; {by}", note.text);
+            }
             if matches!(result, Ok(Outcome::Drifted(_))) {
                 ctx.shared.metrics.drift_found(K::KIND);
             }

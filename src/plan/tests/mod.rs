@@ -11,3 +11,5 @@ mod readable;
 mod recording;
 mod stages;
 mod support;
+
+pub(super) use support::shown;

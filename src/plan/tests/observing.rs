@@ -29,11 +29,12 @@ fn drift(step: Step) -> Vec<DriftedField> {
     }
 }
 
-fn drifted(field: &str, wanted: &str, found: &str) -> DriftedField {
+fn drifted(field: &str, wanted: &str, found: &str, weaker: bool) -> DriftedField {
     DriftedField {
         field: field.to_owned(),
         wanted: wanted.to_owned(),
         found: found.to_owned(),
+        weaker,
     }
 }
 
@@ -103,10 +104,10 @@ fn drift_that_a_list_showed_is_looked_at_again_before_it_is_reported() {
 #[test]
 fn drift_says_what_is_wanted_and_what_is_found() {
     let step = observing(Case::edited()).step();
-    let action = drifted("notConfiguredAction", "\"skip\"", "\"deny\"");
+    let action = drifted("notConfiguredAction", "\"skip\"", "\"deny\"", false);
     assert_eq!(drift(step), [action]);
     let step = observing(Case::new()).step();
-    assert_eq!(drift(step), [drifted("name", "\"mfa\"", "null")]);
+    assert_eq!(drift(step), [drifted("name", "\"mfa\"", "null", true)]);
 }
 
 #[test]
@@ -123,13 +124,13 @@ fn drift_of_bindings_names_flows_by_slug_and_is_sorted() {
     let recovery = r#"{"flow":"recovery","order":5}"#;
     let wanted = format!("[{login},{recovery}]");
     let found = format!("[{unknown},{login}]");
-    assert_eq!(drift(step), [drifted("flows", &wanted, &found)]);
+    assert_eq!(drift(step), [drifted("flows", &wanted, &found, true)]);
 }
 
 #[test]
 fn of_secrets_drift_tells_only_that_another_one_was_sent() {
     let observed = observing(Case::duo(Some("1"), "2"));
-    let secret = drifted("clientSecret", "<secret>", "<secret>");
+    let secret = drifted("clientSecret", "<secret>", "<secret>", false);
     assert_eq!(drift(certain(observed).step_of::<DuoStage>()), [secret]);
     // Of a stage that was never written from here nothing is known.
     let case = observing(with(Case::duo(None, "2"), |case| case.own.manages = false));

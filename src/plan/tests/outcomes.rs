@@ -41,6 +41,7 @@ fn drifted(field: &str) -> Ended {
         field: field.to_owned(),
         wanted: "1".to_owned(),
         found: shown("2").into_string(),
+        weaker: false,
     }]))
 }
 

@@ -10,7 +10,7 @@ use super::support::*;
 use crate::{
     api::{BoundFlow, DriftedField, Identity, SentSecret, Status},
     authentik::Remote,
-    plan::{Fact, Live, Record, Show},
+    plan::{Fact, Live, Record, Show, drift::Drift},
 };
 
 const OLD: &str = "https://old";
@@ -54,6 +54,7 @@ fn record(stage: Option<Identity>) -> Record {
         manages_bindings: false,
         was_in_sync: false,
         spec_fields: vec!["deviceClasses".to_owned(), "notConfiguredAction".to_owned()],
+        by: None,
         show: Show(Arc::new(|text: &Remote| shown(text.raw()))),
     }
 }
@@ -69,7 +70,13 @@ fn patched(fields: &[&str]) -> Fact {
         fields: fields.iter().map(|&field| field.to_owned()).collect(),
         readable: true,
         sent: Vec::new(),
+        drift: Some(Drift::default()),
     }
+}
+
+/// The stage was bound.
+fn bound() -> Fact {
+    Fact::Bound(Some(Drift::default()))
 }
 
 /// A Secret was sent.
@@ -79,6 +86,7 @@ fn secret_sent(secrets: Vec<SentSecret>) -> Fact {
         fields: vec!["clientSecret".to_owned()],
         readable: false,
         sent: secrets,
+        drift: None,
     }
 }
 
@@ -112,6 +120,7 @@ fn a_resource_that_moved_leaves_its_stage_behind_and_says_so() {
         field: "name".to_owned(),
         wanted: "1".to_owned(),
         found: "2".to_owned(),
+        weaker: false,
     }];
     assert_eq!(
         before.managed(),
@@ -143,7 +152,10 @@ fn a_stage_that_is_gone_is_off_the_record_with_its_secrets() {
 
 #[test]
 fn a_creation_is_recorded_with_all_fields_and_with_what_was_sent() {
-    let record = noted(record(None), vec![Fact::Created(stage(), vec![sent("2")])]);
+    let record = noted(
+        record(None),
+        vec![Fact::Created(stage(), vec![sent("2")], None)],
+    );
     let status = &record.status;
     let flows = vec!["login".to_owned(), "recovery".to_owned()];
     let identity = Identity {
@@ -166,7 +178,7 @@ fn a_stage_is_created_again_only_where_the_resource_managed_one_on_this_server()
         (Some(identity(SERVER, false)), false),
         (Some(identity(OLD, true)), false),
     ] {
-        let created = vec![Fact::Vanished, Fact::Created(another(), Vec::new())];
+        let created = vec![Fact::Vanished, Fact::Created(another(), Vec::new(), None)];
         let record = noted(record(before), created);
         let events = events(&record);
         let is_again = events[0]
@@ -179,7 +191,7 @@ fn a_stage_is_created_again_only_where_the_resource_managed_one_on_this_server()
 #[test]
 fn of_a_creation_that_was_recognised_no_secret_is_known_to_be_sent() {
     let known = record(Some(identity(SERVER, true)));
-    let record = noted(known, vec![Fact::Created(another(), Vec::new())]);
+    let record = noted(known, vec![Fact::Created(another(), Vec::new(), None)]);
     assert_eq!(record.status.secrets, []);
 }
 
@@ -226,8 +238,8 @@ fn only_a_readable_change_of_what_was_in_sync_corrects_drift() {
     for (was_in_sync, fact, reason) in [
         (false, patched(&["name"]), "Updated"),
         (true, patched(&["name"]), "DriftCorrected"),
-        (false, Fact::Bound, "Updated"),
-        (true, Fact::Bound, "DriftCorrected"),
+        (false, bound(), "Updated"),
+        (true, bound(), "DriftCorrected"),
         (false, secret_sent(vec![]), "Updated"),
         (true, secret_sent(vec![]), "Updated"),
     ] {
@@ -253,7 +265,7 @@ fn a_write_of_which_the_server_kept_nothing_is_no_change() {
 #[test]
 fn changes_of_one_reconcile_are_one_last_change_with_the_first_reason() {
     let known = record(Some(identity(SERVER, true)));
-    let changes = vec![patched(&["name", "deviceClasses"]), Fact::Bound];
+    let changes = vec![patched(&["name", "deviceClasses"]), bound()];
     let changed = noted(known.clone(), changes);
     let fields = vec!["deviceClasses", "flows", "name"];
     assert_eq!(last_change(&changed), Some(("Updated", fields, 101)));
@@ -263,7 +275,7 @@ fn changes_of_one_reconcile_are_one_last_change_with_the_first_reason() {
     ];
     assert_eq!(events(&changed), told);
 
-    let facts = vec![Fact::Created(stage(), Vec::new()), Fact::Bound];
+    let facts = vec![Fact::Created(stage(), Vec::new(), None), bound()];
     let created = noted(record(None), facts);
     let fields = vec!["deviceClasses", "flows", "notConfiguredAction"];
     assert_eq!(last_change(&created), Some(("Created", fields, 101)));
@@ -274,13 +286,13 @@ fn changes_of_one_reconcile_are_one_last_change_with_the_first_reason() {
 
 #[test]
 fn a_change_of_an_earlier_reconcile_is_replaced() {
-    let earlier = noted(record(None), vec![Fact::Created(stage(), Vec::new())]);
+    let earlier = noted(record(None), vec![Fact::Created(stage(), Vec::new(), None)]);
     let next = Record {
         before: earlier.status.clone(),
         notes: Vec::new(),
         ..earlier
     };
-    let next = noted(next, vec![patched(&["name"]), Fact::Bound]);
+    let next = noted(next, vec![patched(&["name"]), bound()]);
     let fields = vec!["flows", "name"];
     assert_eq!(last_change(&next), Some(("Updated", fields, 101)));
 }
@@ -322,7 +334,10 @@ fn where_bindings_are_managed_they_stay_on_record_until_they_are_read_again() {
     assert_eq!(bindings(&written), sorted);
     assert_eq!(flows(&written), ["enrol", "login"]);
     // Of another stage, and once the spec leaves bindings alone, the answer tells.
-    let replaced = noted(known.clone(), vec![Fact::Created(another(), Vec::new())]);
+    let replaced = noted(
+        known.clone(),
+        vec![Fact::Created(another(), Vec::new(), None)],
+    );
     assert_eq!((flows(&replaced), bindings(&replaced)), (vec![], vec![]));
     known.manages_bindings = false;
     let unmanaged = noted(known, vec![patched(&["name"])]);
@@ -345,7 +360,7 @@ fn a_deletion_tells_what_became_of_the_stage() {
 fn a_server_s_text_is_cleaned_before_it_is_on_record() {
     let mut unclean = record(None);
     unclean.show = Show(Arc::new(|_: &Remote| shown("(cleaned)")));
-    let record = noted(unclean, vec![Fact::Created(stage(), Vec::new())]);
+    let record = noted(unclean, vec![Fact::Created(stage(), Vec::new(), None)]);
     let identity = record.status.stage.as_ref().expect("a stage");
     assert_eq!(identity.name, "(cleaned)");
     assert_eq!(identity.flows, ["(cleaned)"]);

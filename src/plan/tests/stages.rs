@@ -207,7 +207,7 @@ fn nothing_that_is_kept_or_shown_holds_a_secret() {
             assert_eq!(found.len(), desired.fields.len(), "{}", K::KIND);
             let body = update_body::<K>(&diff, &desired);
             assert!(found.iter().all(|field| !body.contains_key(field.api)));
-            let drift = diff.drift(&super::support::shown);
+            let drift = diff.drift::<AuthenticatorValidateStage>(&super::support::shown);
             for text in [
                 format!("{live:?}"),
                 format!("{diff:?}"),

@@ -117,11 +117,15 @@ fn was_sent(
     let labels = factor::labels(sent);
     let labels = labels.get(uuid);
     let of_it = sent.iter().filter(|write| match write.method.as_str() {
-        "POST" => write
-            .body
-            .as_ref()
-            .and_then(factor::label)
-            .is_some_and(|label| labels.is_some_and(|labels| labels.contains(label))),
+        "POST" => match write.response.as_ref().map(|made| &made["pk"]) {
+            // Another may have been made under the name that this one had before.
+            Some(made) if made.is_string() => made == uuid,
+            _ => write
+                .body
+                .as_ref()
+                .and_then(factor::label)
+                .is_some_and(|label| labels.is_some_and(|labels| labels.contains(label))),
+        },
         "PATCH" => write.path.ends_with(&format!("/{uuid}/")),
         _ => false,
     });

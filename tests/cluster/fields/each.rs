@@ -8,7 +8,7 @@ use super::{
     probe::{Case, Known, kinds, object},
     written_for,
 };
-use crate::harness::{Test, with};
+use crate::harness::{Test, put_right, with};
 
 pub async fn each_field_is_created_changed_and_mended(test: &Test) {
     test.connect_with(json!({"resyncInterval": "1s"})).await;
@@ -84,9 +84,7 @@ async fn mended(test: &Test, known: &Known) {
 async fn corrected(test: &Test, name: &str, fields: &BTreeSet<&str>) {
     for events in 1.. {
         let notes = test.events_of(name, "DriftCorrected", events).await;
-        let told = notes.iter().map(|note| note.strip_prefix("changed "));
-        let told = told.flat_map(|told| told.expect("it says what was changed").split(", "));
-        let told: BTreeSet<_> = told.collect();
+        let told: BTreeSet<_> = notes.iter().flat_map(|note| put_right(note)).collect();
         if told == *fields {
             return;
         }

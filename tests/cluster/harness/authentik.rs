@@ -20,6 +20,16 @@ impl Authentik {
         }
     }
 
+    /// The authentik as somebody else sees it, whose program calls itself so.
+    pub fn with(&self, token: String, agent: &str) -> Self {
+        let http = reqwest::Client::builder().user_agent(agent);
+        Self {
+            http: http.build().expect("a client"),
+            url: self.url.clone(),
+            token,
+        }
+    }
+
     /// Where it is.
     pub fn url(&self) -> &str {
         &self.url

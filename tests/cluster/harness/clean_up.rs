@@ -96,6 +96,7 @@ impl Test {
             .await;
         self.clean_collection("propertymappings/notification/", "name", "pk")
             .await;
+        self.clean_collection("core/users/", "username", "pk").await;
         self.clean_collection("stages/all/", "name", "pk").await;
         self.clean_collection("flows/instances/", "slug", "slug")
             .await;

@@ -8,7 +8,7 @@ use kube::{
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{Test, VALIDATE, merge, text};
+use super::{Authentik, Test, VALIDATE, merge, text};
 
 impl Test {
     /// A name that no other test uses in authentik.
@@ -34,6 +34,30 @@ impl Test {
             .flatten()
             .zip(parts.next().flatten())
             .expect("year and minor")
+    }
+
+    /// Another administrator of the authentik, and what they are called.
+    pub async fn colleague(&self, name: &str) -> (Authentik, String) {
+        let username = self.name(name);
+        let user =
+            json!({"username": username, "name": username, "is_active": true, "type": "internal"});
+        let user = self.authentik.create("core/users/", user).await["pk"].clone();
+        let groups = "core/groups/?name=authentik%20Admins";
+        let group = self.authentik.list(groups).await.swap_remove(0);
+        let joins = format!("core/groups/{}/add_user/", text(&group["pk"]));
+        let (status, _) = self
+            .authentik
+            .send(Method::POST, &joins, Some(json!({"pk": user})))
+            .await;
+        assert_eq!(status, 204, "{username} is no administrator");
+        let token =
+            json!({"identifier": username, "user": user, "intent": "api", "expiring": false});
+        self.authentik.create("core/tokens/", token).await;
+        let key = format!("core/tokens/{username}/view_key/");
+        let (_, key) = self.authentik.send(Method::GET, &key, None).await;
+        let key = text(&key["key"]).to_owned();
+        self.canaries.add(&key);
+        (self.authentik.with(key, "Mozilla/5.0 (test)"), username)
     }
 
     /// The token that the connection uses.

@@ -37,7 +37,7 @@ pub use self::{
     cluster::{api, grant},
     objects::{
         collection, condition, identity, is_true, kinds, label_of, merge, message, naming, patch,
-        post, text, with,
+        post, put_right, text, with,
     },
     operator::Operator,
 };
@@ -208,6 +208,12 @@ impl Test {
             .expect("the operator runs")
     }
 
+    /// The metrics of the test's own operator.
+    pub async fn metrics(&self) -> String {
+        let operator = self.operator.lock().await;
+        operator.as_ref().expect("the operator runs").metrics()
+    }
+
     /// One more operator beside the first.
     pub fn spawn_operator(&self) -> Operator {
         self.spawn_with(self.options())
@@ -260,6 +266,7 @@ impl Test {
             watch_secrets: true,
             leadership: Leadership::default(),
             allowed_servers: Vec::new(),
+            names_people: true,
         }
     }
 

@@ -1,6 +1,9 @@
 //! Parts of objects, and objects of parts.
 
-use std::{collections::BTreeMap, sync::LazyLock};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
+};
 
 use authentik_stage_operator::{
     api::conditions,
@@ -103,4 +106,21 @@ pub fn merge(into: &mut Value, from: Value) {
         }
         (into, from) => *into = from,
     }
+}
+
+/// The fields that an event tells were put right.
+pub fn put_right(note: &str) -> BTreeSet<&str> {
+    let told = note.strip_prefix("put right ");
+    let told = told.unwrap_or_else(|| panic!("it says what was put right: {note}"));
+    let mut depth = 0;
+    let parts = told.split_inclusive(['(', ')', ',']).filter_map(|part| {
+        let is_outside = depth == 0;
+        depth += part.matches('(').count();
+        depth -= part.matches(')').count().min(depth);
+        let name = part.trim_matches([' ', ',', '(', ')']);
+        (is_outside && !name.is_empty()).then_some(name)
+    });
+    parts
+        .take_while(|part| !part.starts_with("changed "))
+        .collect()
 }

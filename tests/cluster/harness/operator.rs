@@ -57,6 +57,11 @@ impl Operator {
         }
     }
 
+    /// All its metrics.
+    pub fn metrics(&self) -> String {
+        self.controller.metrics()
+    }
+
     /// Stops it and waits until it has ended, as Kubernetes does with a pod.
     pub async fn stop(mut self) {
         self.stop.send_replace(true);

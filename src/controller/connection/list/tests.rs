@@ -45,6 +45,11 @@ fn changed(n: u128, label: &str) -> (Uuid, String) {
     (Uuid::from_u128(n), label.to_owned())
 }
 
+fn differences(list: &List<Row>) -> BTreeSet<(Uuid, String)> {
+    let found = list.take_differences().into_iter();
+    found.map(|found| (found.uuid, found.label)).collect()
+}
+
 #[test]
 fn what_came_went_or_was_renamed_is_a_change_and_nothing_else() {
     let list = List::default();
@@ -55,7 +60,7 @@ fn what_came_went_or_was_renamed_is_a_change_and_nothing_else() {
         "the first reading changes nothing"
     );
     read(&list, &[row(1, "same"), row(2, "new"), row(4, "came")]);
-    let changes: BTreeSet<_> = list.take_differences().into_iter().collect();
+    let changes = differences(&list);
     let expected = [
         changed(2, "new"),
         changed(2, "old"),
@@ -140,4 +145,23 @@ fn what_was_rehearsed_is_newer_than_whatever_the_server_says() {
     assert_eq!(list.labelled("old"), []);
     let rehearsed = |n| list.rehearsed(Uuid::from_u128(n)).is_some();
     assert_eq!([1, 2, 3, 4].map(rehearsed), [true, false, false, true]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_difference_tells_when_the_row_was_last_seen_before() {
+    let list = List::default();
+    read(&list, &[row(1, "one"), row(2, "two")]);
+    let first = list.looked_at();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    list.corrects(Uuid::from_u128(1), Some((*row(1, "new")).clone()));
+    let since = |list: &List<Row>| -> BTreeSet<_> {
+        let found = list.take_differences().into_iter();
+        found.map(|found| found.since).collect()
+    };
+    assert_eq!(since(&list), BTreeSet::from([first]));
+    let look = Instant::now();
+    list.looked(look, Duration::from_secs(1));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    read(&list, &[row(1, "new")]);
+    assert_eq!(since(&list), BTreeSet::from([Some(look)]));
 }

@@ -1,14 +1,20 @@
 //! Metrics in OpenMetrics text. No label has more values than there are kinds, reasons, connections or endpoints.
 
+mod labels;
+#[cfg(test)]
+mod tests;
+mod told;
+
 use std::{
     collections::{HashMap, HashSet},
+    sync::atomic::AtomicU64,
     time::Duration,
 };
 
 use parking_lot::Mutex;
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, text::encode},
+    encoding::text::encode,
     metrics::{
         counter::Counter,
         family::Family,
@@ -19,89 +25,16 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
+use self::labels::{
+    ConnectionAndReason, Endpoint, EndpointAndStatus, Kind, KindAndField, KindAndReason,
+    KindAndResult, OfConnection, Watch,
+};
+pub use self::told::{Asked, Gauges, Look};
+
 /// The prefix of every metric.
 const PREFIX: &str = "authentik_operator";
 
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Kind {
-    kind: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct KindAndResult {
-    kind: String,
-    result: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct KindAndReason {
-    kind: String,
-    reason: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Endpoint {
-    connection: String,
-    method: String,
-    path: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct EndpointAndStatus {
-    connection: String,
-    method: String,
-    path: String,
-    status: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct ConnectionAndReason {
-    connection: String,
-    reason: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct Watch {
-    kind: String,
-    namespace: String,
-}
-
-#[derive(Clone, Debug, EncodeLabelSet, Eq, Hash, PartialEq)]
-struct OfConnection {
-    connection: String,
-}
-
-/// A request to authentik that has ended.
-#[derive(Debug)]
-pub struct Asked<'a> {
-    /// The connection, `namespace/name` or `name`.
-    pub connection: &'a str,
-    /// The method.
-    pub method: &'a str,
-    /// The path below `/api/v3/`, with `{uuid}` or `{slug}` for what differs from object to object.
-    pub path: &'a str,
-    /// The answer's status; nothing where there was no answer.
-    pub status: Option<u16>,
-    /// How long it took.
-    pub elapsed: Duration,
-}
-
-/// What the resources are like at one moment.
-#[derive(Debug, Default)]
-pub struct Gauges {
-    /// Kind and `Ready` reason of every resource, once each.
-    pub resources: Vec<(&'static str, String)>,
-    /// Name and `Ready` reason of every connection.
-    pub connections: Vec<(String, String)>,
-    /// Kind of every resource that is due and not yet looked at, once each.
-    pub queued: Vec<&'static str>,
-    /// Name of every connection that has listed its server, and how long ago.
-    pub listed: Vec<(String, Duration)>,
-    /// Kind and namespace (empty: all) of each watch that Kubernetes refuses.
-    pub refused_watches: Vec<(&'static str, String)>,
-    /// Whether this replica leads.
-    pub leads: bool,
-}
+type Seconds = Gauge<f64, AtomicU64>;
 
 /// All metrics.
 pub struct Metrics {
@@ -110,12 +43,18 @@ pub struct Metrics {
     durations: Family<Kind, Histogram>,
     drift_found: Family<Kind, Counter>,
     drift_repaired: Family<Kind, Counter>,
+    fields_drifted: Family<KindAndField, Counter>,
+    other_writers: Family<OfConnection, Counter>,
+    factor_weakened: Family<Kind, Counter>,
+    factors_weak: Family<Kind, Gauge>,
     requests: Family<EndpointAndStatus, Counter>,
     latencies: Family<Endpoint, Histogram>,
     resources: Family<KindAndReason, Gauge>,
     connections: Family<ConnectionAndReason, Gauge>,
     queued: Family<Kind, Gauge>,
-    inventory_age: Family<OfConnection, Gauge<f64, std::sync::atomic::AtomicU64>>,
+    inventory_age: Family<OfConnection, Seconds>,
+    look_duration: Family<OfConnection, Seconds>,
+    look_interval: Family<OfConnection, Seconds>,
     refused_watches: Family<Watch, Gauge>,
     leader: Gauge,
     /// What the requests of each connection are counted under, to be forgotten with it.
@@ -135,12 +74,18 @@ impl Default for Metrics {
             durations: Family::new_with_constructor(histogram),
             drift_found: Family::default(),
             drift_repaired: Family::default(),
+            fields_drifted: Family::default(),
+            other_writers: Family::default(),
+            factor_weakened: Family::default(),
+            factors_weak: Family::default(),
             requests: Family::default(),
             latencies: Family::new_with_constructor(histogram),
             resources: Family::default(),
             connections: Family::default(),
             queued: Family::default(),
             inventory_age: Family::default(),
+            look_duration: Family::default(),
+            look_interval: Family::default(),
             refused_watches: Family::default(),
             leader: Gauge::default(),
             counted: Mutex::default(),
@@ -177,6 +122,26 @@ impl Metrics {
             self.drift_repaired.clone(),
         );
         registry.register(
+            "drift_fields",
+            "Fields that were found changed by others, by the name in the spec",
+            self.fields_drifted.clone(),
+        );
+        registry.register(
+            "other_writers",
+            "Drift that was made with the account of the connection's token, and not by this operator",
+            self.other_writers.clone(),
+        );
+        registry.register(
+            "factor_weakened",
+            "How often others made a second factor weaker than its spec asks",
+            self.factor_weakened.clone(),
+        );
+        registry.register(
+            "factors_weak",
+            "Resources whose stage asks for a weaker second factor than the spec",
+            self.factors_weak.clone(),
+        );
+        registry.register(
             "authentik_requests",
             "Requests to authentik; status is none where there was no answer",
             self.requests.clone(),
@@ -208,6 +173,18 @@ impl Metrics {
             Unit::Seconds,
             self.inventory_age.clone(),
         );
+        registry.register_with_unit(
+            "look_duration",
+            "How long authentik took to answer the last look at all that is managed",
+            Unit::Seconds,
+            self.look_duration.clone(),
+        );
+        registry.register_with_unit(
+            "look_interval",
+            "The time from the last look to the next one",
+            Unit::Seconds,
+            self.look_interval.clone(),
+        );
         registry.register(
             "watches_refused",
             "1 for each watch that Kubernetes refuses; namespace is empty for all",
@@ -236,6 +213,47 @@ impl Metrics {
     /// A write has put drift right.
     pub fn drift_repaired(&self, kind: &str) {
         self.drift_repaired.get_or_create(&of(kind)).inc();
+    }
+
+    /// A field was found changed by others.
+    pub fn field_drifted(&self, kind: &str, field: &str) {
+        let labels = KindAndField {
+            kind: kind.to_owned(),
+            field: field.to_owned(),
+        };
+        self.fields_drifted.get_or_create(&labels).inc();
+    }
+
+    /// Drift was made with the account of this connection's token, and not by this operator.
+    pub fn another_wrote(&self, connection: &str) {
+        self.other_writer(connection).inc();
+    }
+
+    /// Shows that a connection is there: Prometheus sees no increase to the first value of a counter.
+    pub fn begins_to_count_for(&self, connection: &str) {
+        drop(self.other_writer(connection));
+    }
+
+    fn other_writer(&self, connection: &str) -> impl std::ops::Deref<Target = Counter> {
+        self.other_writers.get_or_create(&OfConnection {
+            connection: connection.to_owned(),
+        })
+    }
+
+    /// Others made a second factor weaker.
+    pub fn factor_weakened(&self, kind: &str) {
+        self.factor_weakened.get_or_create(&of(kind)).inc();
+    }
+
+    /// Shows what has not happened yet of this kind: Prometheus sees no increase to the first value of a counter.
+    pub fn begins_to_count(&self, kind: &str) {
+        for counter in [
+            &self.drift_found,
+            &self.drift_repaired,
+            &self.factor_weakened,
+        ] {
+            drop(counter.get_or_create(&of(kind)));
+        }
     }
 
     /// A request to authentik has ended.
@@ -270,6 +288,9 @@ impl Metrics {
 
     /// A connection is gone, and with it what was counted of it: connections come and go without end.
     pub fn forget_connection(&self, connection: &str) {
+        self.other_writers.remove(&OfConnection {
+            connection: connection.to_owned(),
+        });
         for labels in self.counted.lock().remove(connection).into_iter().flatten() {
             self.requests.remove(&labels);
             self.latencies.remove(&Endpoint {
@@ -317,6 +338,22 @@ impl Metrics {
                 .get_or_create(&Watch { kind, namespace })
                 .set(1);
         }
+        self.factors_weak.clear();
+        for kind in count.weak {
+            self.factors_weak.get_or_create(&of(kind)).inc();
+        }
+        self.look_duration.clear();
+        self.look_interval.clear();
+        for look in count.looks {
+            let connection = OfConnection {
+                connection: look.connection,
+            };
+            let seconds = |family: &Family<_, Seconds>, time: Duration| {
+                family.get_or_create(&connection).set(time.as_secs_f64());
+            };
+            seconds(&self.look_duration, look.took);
+            seconds(&self.look_interval, look.interval);
+        }
         self.inventory_age.clear();
         for (connection, age) in count.listed {
             self.inventory_age
@@ -329,46 +366,5 @@ impl Metrics {
 fn of(kind: &str) -> Kind {
     Kind {
         kind: kind.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_counted_is_shown() {
-        let metrics = Metrics::default();
-        metrics.reconciled("DuoStage", "InSync", Duration::from_millis(3));
-        metrics.asked(&Asked {
-            connection: "login/default",
-            method: "PATCH",
-            path: "stages/authenticator/duo/{uuid}",
-            status: Some(200),
-            elapsed: Duration::from_millis(110),
-        });
-        let count = Gauges {
-            resources: vec![
-                ("DuoStage", "InSync".to_owned()),
-                ("DuoStage", "InSync".to_owned()),
-            ],
-            leads: true,
-            ..Gauges::default()
-        };
-        let text = metrics.text(count);
-        for line in [
-            r#"authentik_operator_reconciles_total{kind="DuoStage",result="InSync"} 1"#,
-            r#"authentik_operator_authentik_requests_total{connection="login/default",method="PATCH",path="stages/authenticator/duo/{uuid}",status="200"} 1"#,
-            r#"authentik_operator_resources{kind="DuoStage",reason="InSync"} 2"#,
-            "authentik_operator_leader 1",
-        ] {
-            assert!(text.contains(line), "{line} is not in\n{text}");
-        }
-        assert!(
-            !metrics.text(Gauges::default()).contains("resources{"),
-            "what is gone is not shown"
-        );
-        metrics.forget_connection("login/default");
-        assert!(!metrics.text(Gauges::default()).contains("login/default"));
     }
 }

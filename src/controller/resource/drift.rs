@@ -1,0 +1,247 @@
+//! What is told of drift: what was changed, by whom, and whether the second factor got weaker by it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::{
+    act::Actor,
+    observe::{Sight, slugs},
+    subject::Subject,
+};
+use crate::{
+    api::DriftedField,
+    controller::{connection::Server, context::Context},
+    kinds::Kind,
+    plan::{
+        Authors, Desired, Diff, Naming, Note, Outcome, Record, another_writer, authors,
+        bindings::{Binding, BindingWrite, places_drift},
+        drift::{self, Drift, Ended},
+        others, own_user,
+    },
+};
+
+impl<K: Kind> Actor<'_, K> {
+    pub(super) fn finding(&self) -> Finding<'_, K> {
+        Finding {
+            ctx: self.ctx,
+            subject: self.subject,
+            server: self.server,
+            sight: self.sight,
+            desired: self.desired,
+        }
+    }
+
+    /// Warns of a second factor that this drift makes weaker.
+    pub(super) fn warns(&mut self, drift: Option<&Drift>, ended: Ended) {
+        if let Some(drift) = drift {
+            let mut notes = Vec::new();
+            self.finding().warn(&mut notes, drift, ended);
+            self.record.notes.append(&mut notes);
+        }
+    }
+
+    /// Drift is put right: only now is it asked who made it. `object` is what they changed, `is_written` whether that was written
+    /// to put it right, or something new in its place.
+    pub(super) async fn mended(
+        &mut self,
+        drift: Option<Drift>,
+        object: Option<Uuid>,
+        is_written: bool,
+    ) -> Option<Drift> {
+        let mut drift = drift?;
+        self.ctx.shared.metrics.drift_repaired(K::KIND);
+        let (by, mut notes) = self.finding().ask_who(object, is_written).await;
+        drift.by = by;
+        self.record.notes.append(&mut notes);
+        self.warns(Some(&drift), Ended::Mended);
+        Some(drift)
+    }
+
+    /// The object of which others had deleted the one before is there again.
+    pub(super) async fn replaced(&mut self) -> Option<Drift> {
+        let before = self.record.before.stage.as_ref();
+        let before = before.filter(|stage| stage.managed && stage.server == self.server.url)?;
+        let deleted = before.uuid;
+        let drift = self.finding().deletion();
+        self.finding().count(&drift);
+        self.mended(Some(drift), Some(deleted), false).await
+    }
+}
+
+/// One reconcile that has found drift.
+pub(super) struct Finding<'a, K> {
+    pub ctx: &'a Context,
+    pub subject: &'a Subject<K>,
+    pub server: &'a Server,
+    pub sight: &'a Sight,
+    pub desired: &'a Desired,
+}
+
+impl<K: Kind> Finding<'_, K> {
+    /// How the object's own fields differ.
+    pub fn fields(&self, diff: &Diff) -> Drift {
+        let client = &self.server.client;
+        self.drift(diff.drift::<K>(&|text| client.show_str(text)))
+    }
+
+    /// How the stage's places in flows differ.
+    pub fn places(&self) -> Drift {
+        let slugs = slugs(self.server, self.sight, self.desired);
+        let client = &self.server.client;
+        let wanted = self.desired.bindings.as_ref();
+        let field = wanted.and_then(|wanted| {
+            let show = |text: &str| client.show_str(text);
+            let found = &self.sight.bindings;
+            places_drift(wanted, found, &slugs, K::ASKS_FOR_FACTOR, &show)
+        });
+        self.drift(field.into_iter().collect())
+    }
+
+    /// The object is gone.
+    pub fn deletion(&self) -> Drift {
+        let client = &self.server.client;
+        let name = client.show_str(&self.desired.name).into_string();
+        self.drift(vec![DriftedField {
+            field: K::LABEL.spec.to_owned(),
+            wanted: serde_json::Value::from(name).to_string(),
+            found: serde_json::Value::Null.to_string(),
+            weaker: K::ASKS_FOR_FACTOR,
+        }])
+    }
+
+    fn drift(&self, fields: Vec<DriftedField>) -> Drift {
+        Drift {
+            fields,
+            by: None,
+            names: self.ctx.shared.names_people,
+        }
+    }
+
+    /// Counts what was found, by field.
+    pub fn count(&self, drift: &Drift) {
+        let metrics = &self.ctx.shared.metrics;
+        metrics.drift_found(K::KIND);
+        for field in &drift.fields {
+            metrics.field_drifted(K::KIND, &field.field);
+        }
+    }
+
+    /// How long ago the object was last seen as it should be, at the most; nothing where this process has not seen it so.
+    fn since(&self) -> Option<Duration> {
+        self.sight.last_look.map(|look| look.elapsed())
+    }
+
+    /// Warns once of a second factor that has got weaker.
+    pub fn warn(&self, notes: &mut Vec<Note>, drift: &Drift, ended: Ended) {
+        if !drift.is_weaker() {
+            return;
+        }
+        let memory = &self.ctx.shared.memory;
+        let was_weak = memory.with(&self.subject.uid, |entry| {
+            std::mem::replace(&mut entry.is_weak, true)
+        });
+        if was_weak == Some(false) {
+            self.ctx.shared.metrics.factor_weakened(K::KIND);
+            notes.push(drift.weakened(self.since(), ended));
+        }
+    }
+
+    /// Asks the audit log who changed an object, which the last write may have put right; and what else is to be told of that. An object that has come to be as it is before this
+    /// process looked is nobody's doing.
+    pub async fn ask_who(
+        &self,
+        object: Option<Uuid>,
+        is_mended: bool,
+    ) -> (Option<Authors>, Vec<Note>) {
+        match (object, self.sight.last_look) {
+            (Some(object), Some(look)) => self.ask(object, look, is_mended).await,
+            _ => (None, Vec::new()),
+        }
+    }
+
+    async fn ask(
+        &self,
+        object: Uuid,
+        look: Instant,
+        is_mended: bool,
+    ) -> (Option<Authors>, Vec<Note>) {
+        let audit = &self.server.audit;
+        let log = audit.log_of(&self.server.client, object).await;
+        // As of now: the answer has come after what it tells.
+        let entries = others(&log, &audit.agent, look.elapsed(), is_mended);
+        if entries.is_empty() {
+            return (None, Vec::new());
+        }
+        let user = own_user(&log, &audit.agent);
+        let user = audit.own_user(&self.server.client, user).await;
+        let naming = Naming {
+            names: self.ctx.shared.names_people,
+            show: &|text| self.server.show(text),
+        };
+        let another = another_writer(&entries, user, &naming);
+        if another.is_some() {
+            let metrics = &self.ctx.shared.metrics;
+            metrics.another_wrote(&self.server.key.path());
+        }
+        let notes = another.as_ref().map(drift::another_writer);
+        (authors(&entries, &naming), notes.into_iter().collect())
+    }
+
+    /// The binding that others have taken away, changed or made: of several, the first of these. And whether these writes
+    /// write it.
+    pub fn binding(&self, writes: &[BindingWrite]) -> (Option<Uuid>, bool) {
+        let memory = &self.ctx.shared.memory;
+        let known = memory.with(&self.subject.uid, |entry| entry.bound.clone());
+        let is_there = |binding: &&Arc<Binding>| {
+            let mut found = self.sight.bindings.iter();
+            !found.any(|found| found.pk == binding.pk)
+        };
+        let known = known.unwrap_or_default();
+        let gone = known.iter().find(is_there).map(|binding| binding.pk);
+        let written = writes.iter().find_map(|write| match write {
+            BindingWrite::Update(pk, _) | BindingWrite::Delete(pk) => Some(*pk),
+            BindingWrite::Create(_) => None,
+        });
+        (gone.or(written), gone.is_none())
+    }
+
+    /// Of a resource that only observes: tells of drift when it is first seen.
+    pub async fn observed(&self, record: &mut Record, outcome: &Outcome) {
+        let Outcome::Drifted(fields) = outcome else {
+            return;
+        };
+        let memory = &self.ctx.shared.memory;
+        let is_known = record.before.drift == *fields;
+        if is_known || !record.was_in_sync {
+            let is_weak = fields.iter().any(|field| field.weaker);
+            memory.with(&self.subject.uid, |entry| entry.is_weak = is_weak);
+            return;
+        }
+        let mut drift = self.drift(fields.clone());
+        for field in fields {
+            let metrics = &self.ctx.shared.metrics;
+            metrics.field_drifted(K::KIND, &field.field);
+        }
+        let (by, mut notes) = self.ask_who(self.changed(fields), false).await;
+        drift.by = by;
+        record.notes.append(&mut notes);
+        if !drift.is_weaker() {
+            memory.with(&self.subject.uid, |entry| entry.is_weak = false);
+        }
+        self.warn(&mut record.notes, &drift, Ended::Observed);
+        record.by = drift.by.map(|by| by.told(drift.names));
+    }
+
+    /// What was changed so that these fields differ: the object itself or, where only its places do, a binding.
+    fn changed(&self, fields: &[DriftedField]) -> Option<Uuid> {
+        let live = self.sight.live.as_ref().map(|live| live.uuid);
+        let known = self.subject.view.status.stage.as_ref();
+        if fields.iter().all(|field| field.field == "flows") {
+            let wanted = self.desired.bindings.as_ref()?;
+            return self.binding(&wanted.writes(&self.sight.bindings)).0;
+        }
+        live.or(known.map(|stage| stage.uuid))
+    }
+}
