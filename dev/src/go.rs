@@ -24,6 +24,8 @@ pub struct Module {
     pub go_mod: &'static str,
     /// What the linker writes into the programs, so that they tell the version they are.
     pub link_flags: fn(version: &str) -> String,
+    /// The build tags of the programs, separated by commas.
+    pub tags: &'static str,
 }
 
 impl Module {
@@ -117,8 +119,8 @@ fn build(tool: &'static str, module: &Module, package: &str, output: &Path) -> R
     let flags = format!("-s -w {}", (module.link_flags)(module.version()));
     let mut command = module.go();
     command
-        .args(["build", "-buildvcs=false", "-trimpath", "-ldflags"])
-        .arg(flags)
+        .args(["build", "-buildvcs=false", "-trimpath", "-tags"])
+        .args([module.tags, "-ldflags", &flags])
         .arg("-o")
         .arg(output)
         .arg(package);

@@ -8,6 +8,7 @@ pub mod gitops;
 mod go;
 pub mod hostile;
 pub mod kubernetes;
+pub mod prometheus;
 pub mod reference;
 pub mod simulator;
 mod template;

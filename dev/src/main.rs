@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User, helm};
+use devkit::prometheus::promtool;
 use devkit::reference;
 use devkit::simulator::{self, Version};
 use devkit::{bench, chart, demo, gitops};
@@ -136,6 +137,7 @@ async fn run(command: Command) -> Result {
         } => {
             Binaries::find_or_build()?;
             helm()?;
+            promtool()?;
             Ok(())
         }
         Command::Chart { part } => {

@@ -26,7 +26,7 @@ pub(super) const STAGE: &str = "AuthenticatorValidateStage";
 pub(super) const CONNECTION: &str = "AuthentikConnection";
 
 /// The connection that stages use which name none, and the Secret with its token.
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 
 /// How many stages the operator reconciles at one time.
 const CONCURRENCY: usize = 64;

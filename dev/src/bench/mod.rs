@@ -9,12 +9,14 @@
 //! - `operator`: the operator's process: memory, CPU, metrics.
 //! - `mix`: the kinds of the resources.
 //! - `scenario`: one number of stages, phase by phase.
+//! - `drift`: how long a change by hand lasts.
 //! - `isolation`: a server that is well beside one that is sick.
 //! - `samples`: times that are measured again and again.
 //! - `report`: the figures as a table and as JSON.
 
 mod authentik;
 mod cluster;
+mod drift;
 mod isolation;
 mod mix;
 mod operator;
@@ -78,6 +80,14 @@ enum Scenarios {
     Stages,
     /// A server that is well beside one that is sick.
     Isolation,
+    /// Changes by hand.
+    Drift,
+}
+
+impl Scenarios {
+    fn include(self, one: Self) -> bool {
+        self == Self::All || self == one
+    }
 }
 
 /// Runs the benchmark, prints each table when it is complete, and writes all figures after each.
@@ -99,12 +109,17 @@ pub async fn run(settings: Settings) -> Result<()> {
         output: settings.output,
     };
     for latency in latencies {
-        if settings.scenarios != Scenarios::Isolation {
+        if settings.scenarios.include(Scenarios::Stages) {
             for stages in &settings.sizes {
                 results.add(scenario::run(&operator, settings.kinds, *stages, *latency).await?)?;
             }
         }
-        if settings.scenarios != Scenarios::Stages {
+        if settings.scenarios.include(Scenarios::Drift) {
+            for others in drift::OTHERS {
+                results.add(drift::run(&operator, others, *latency).await?)?;
+            }
+        }
+        if settings.scenarios.include(Scenarios::Isolation) {
             for sickness in Sickness::ALL {
                 results.add(isolation::run(&operator, sickness, *latency).await?)?;
             }

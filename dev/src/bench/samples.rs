@@ -21,6 +21,11 @@ impl Samples {
         self.0.get(self.0.len() / 2).copied().unwrap_or_default()
     }
 
+    /// Their sum over their number.
+    pub(super) fn mean(&self) -> f64 {
+        self.0.iter().sum::<f64>() / self.0.len() as f64
+    }
+
     /// The longest.
     pub(super) fn slowest(&self) -> f64 {
         self.0.last().copied().unwrap_or_default()

@@ -29,6 +29,7 @@ const FLUX: Program = Program {
         path: "github.com/fluxcd/kustomize-controller/api",
         go_mod: include_str!("../../gitops/flux/go.mod"),
         link_flags: |_| String::new(),
+        tags: "",
     },
     source: include_str!("../../gitops/flux/main.go"),
 };

@@ -10,6 +10,7 @@ const KUBERNETES: Module = Module {
     path: "k8s.io/kubernetes",
     go_mod: include_str!("../../kubernetes/kubernetes/go.mod"),
     link_flags: kubernetes_flags,
+    tags: "",
 };
 
 const ETCD: Module = Module {
@@ -18,6 +19,7 @@ const ETCD: Module = Module {
     go_mod: include_str!("../../kubernetes/etcd/go.mod"),
     // The version is a constant of the source.
     link_flags: |_| String::new(),
+    tags: "",
 };
 
 /// The paths of the binaries that make up a Kubernetes API.

@@ -11,6 +11,7 @@ const HELM: Module = Module {
     path: "helm.sh/helm/v4",
     go_mod: include_str!("../../kubernetes/helm/go.mod"),
     link_flags: |version| format!("-X helm.sh/helm/v4/internal/version.version={version}"),
+    tags: "",
 };
 
 /// The path of Helm, built first where it is missing: always the version that is pinned.

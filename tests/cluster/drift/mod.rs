@@ -1,5 +1,6 @@
 //! Drift: who made it, whether it made a second factor weaker, and how soon it is found.
 
+mod alerts;
 mod pace;
 mod weaker;
 mod who;

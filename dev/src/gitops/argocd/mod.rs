@@ -38,6 +38,7 @@ pub(super) const MODULE: Module = Module {
         let number = version.trim_start_matches('v');
         format!("-X github.com/argoproj/argo-cd/v3/common.version={number}")
     },
+    tags: "",
 };
 
 /// What Argo CD says of an Application, as far as it is used.
