@@ -1,5 +1,7 @@
 //! Reading a collection page by page, while others may be writing to it.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde::de::DeserializeOwned;
 
@@ -7,7 +9,7 @@ use super::{
     client::{Client, MAX_PAGE},
     collection::Collection,
     error::Error,
-    reading::{Listing, Reading, Weigh},
+    reading::{Listing, MAX_ROWS, Page, Reading, Weigh},
     transport::Request,
     versions::PAGE_SIZE,
 };
@@ -17,6 +19,15 @@ const READINGS: usize = 3;
 
 /// Most pages of a short list. A longer one is read once: under constant change no other reading would fare better.
 const SHORT: u64 = 5;
+
+/// A collection from afar.
+#[derive(Clone, Copy, Debug)]
+pub struct Glance {
+    /// How many rows it has.
+    pub rows: u64,
+    /// How long authentik takes to list all of them: as many times as long as for the first page as there are pages.
+    pub takes: Duration,
+}
 
 impl Client {
     /// The rows of a collection that pass the filter, each as `keep` makes it of the row, as soon as its page is there.
@@ -46,6 +57,26 @@ impl Client {
             reading = reading.followed_by(later);
         }
         Ok(reading.finish())
+    }
+
+    /// How many rows a collection has, and how long it takes to read them.
+    ///
+    /// # Errors
+    /// As any request.
+    pub async fn glance(&self, collection: Collection) -> Result<Glance, Error> {
+        let (client, meter) = self.metered();
+        let request = client.page(collection, &[], 1);
+        let rows = self.0.call(&request, |success| {
+            let page: Page<'_> = success.decode()?;
+            Ok(page.count().min(MAX_ROWS as u64))
+        });
+        let rows = rows.await?;
+        let pages = rows.div_ceil(u64::from(PAGE_SIZE)).max(1);
+        let pages = u32::try_from(pages).unwrap_or(u32::MAX);
+        Ok(Glance {
+            rows,
+            takes: meter.spent().saturating_mul(pages),
+        })
     }
 
     /// Reads the list once.

@@ -67,6 +67,7 @@ pub use self::{
     collection::{Collection, Definition, former_permission, model_permission, permission},
     config::{Config, ConfigError, Gate, Observed, Observer, agent, base_url},
     error::{DeniedKind, Error},
+    list::Glance,
     people::{Account, Device, Person},
     reading::{Keyed, Listing, Weigh},
     shown::{Remote, Shown, one_line},

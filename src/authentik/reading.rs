@@ -73,6 +73,13 @@ pub(super) struct Page<'a> {
     results: AtMost<&'a RawValue, MAX_PAGE_ROWS>,
 }
 
+impl Page<'_> {
+    /// How many rows there are on all pages.
+    pub fn count(&self) -> u64 {
+        self.pagination.count
+    }
+}
+
 #[derive(Deserialize)]
 struct Pagination {
     /// Number of the next page, 0 on the last.

@@ -60,9 +60,14 @@ pub fn all() -> Vec<Permission> {
         .collect()
 }
 
-/// The model permissions that a command needs and the operator does not.
+/// The model permissions that the operator and most commands can do without.
 #[must_use]
 pub fn optional() -> Vec<Permission> {
+    let log = permission(
+        Collection::AUDIT_LOG,
+        &Method::GET,
+        "events: to tell who made drift",
+    );
     let users = permission(
         Collection::USERS,
         &Method::GET,
@@ -72,7 +77,7 @@ pub fn optional() -> Vec<Permission> {
         let purpose = "`impact`: to see people's devices, where a stage takes them";
         permission(devices, &Method::GET, purpose)
     });
-    users.into_iter().chain(devices).collect()
+    log.into_iter().chain(users).chain(devices).collect()
 }
 
 /// What follows from the registry of kinds.

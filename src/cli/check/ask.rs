@@ -11,7 +11,10 @@ use super::{
     rights::collections,
     seen::{Seen, Token, User},
 };
-use crate::authentik::{ApiToken, Client, Collection, Error, Rights, Version, Whoami, base_url};
+use crate::{
+    authentik::{ApiToken, Client, Collection, Error, Glance, Rights, Version, Whoami, base_url},
+    kinds::kind_names,
+};
 
 /// How often the small request is made.
 const TIMES: usize = 5;
@@ -27,6 +30,7 @@ pub async fn ask(client: &Client, url: &str) -> Seen {
         latencies,
         user: None,
         tokens: None,
+        kinds: Vec::new(),
         rights: HashMap::new(),
     };
     if seen.version.is_err() {
@@ -38,6 +42,7 @@ pub async fn ask(client: &Client, url: &str) -> Seen {
             let tokens = tokens.map(|tokens| tokens.iter().map(|of| token(client, of)).collect());
             seen.tokens = Some(tokens);
             seen.rights = rights(client).await;
+            seen.kinds = kinds(client).await;
             seen.user = Some(Ok(shown(client, &user)));
         }
         Err(error) => seen.user = Some(Err(error)),
@@ -58,6 +63,15 @@ async fn versions(client: &Client) -> (Result<Version, Error>, Vec<Duration>) {
         latencies.push(started.elapsed());
     }
     (first, latencies)
+}
+
+/// One after the other: side by side they would hold up one another.
+async fn kinds(client: &Client) -> Vec<Glance> {
+    let mut seen = Vec::new();
+    for kind in kind_names() {
+        seen.extend(client.glance(kind.collection).await);
+    }
+    seen
 }
 
 async fn rights(client: &Client) -> HashMap<Collection, Result<Rights, Error>> {

@@ -17,12 +17,14 @@ use crate::{
         versions::{NEWEST, OLDEST},
     },
     ops::permissions,
+    plan::pace,
 };
 
 const REACHABLE: &str = "reachable";
 const TLS: &str = "TLS";
 const VERSION: &str = "version";
 const LATENCY: &str = "latency";
+const LOOKS: &str = "looks";
 
 /// What errors of TLS begin with.
 const TLS_ERROR: &str = "TLS:";
@@ -45,6 +47,7 @@ pub fn report(seen: &Seen, used: &[String], now: Timestamp) -> Report {
     findings.extend(rights::idle(seen));
     let latency = median(&seen.latencies);
     findings.push(speed(latency));
+    findings.push(looks(seen, latency));
     let worst = |verdict| findings.iter().any(|finding| finding.verdict == verdict);
     let verdict = match () {
         () if worst(Verdict::Failure) => Verdict::Failure,
@@ -189,12 +192,28 @@ fn speed(median: Option<Duration>) -> Finding {
     }
 }
 
+/// How often the operator looks where a connection does not say.
+fn looks(seen: &Seen, latency: Option<Duration>) -> Finding {
+    if seen.kinds.is_empty() {
+        return Finding::unknown(LOOKS, "nothing that the operator looks at is seen");
+    }
+    let rows: u64 = seen.kinds.iter().map(|kind| kind.rows).sum();
+    let lists: Duration = seen.kinds.iter().map(|kind| kind.takes).sum();
+    let look = lists + latency.unwrap_or_default();
+    let message = format!(
+        "a look at all {rows} stages and flows takes about {} ms: where resyncInterval is not set, the operator looks every {} s",
+        look.as_millis(),
+        pace::interval(look, 0.0).as_secs()
+    );
+    Finding::ok(LOOKS, message)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::authentik::Shown;
+    use crate::authentik::{Glance, Shown};
 
     fn seen(url: &str, version: Result<Version, Error>) -> Seen {
         Seen {
@@ -204,6 +223,7 @@ mod tests {
             latencies: [9, 1, 5].map(Duration::from_millis).to_vec(),
             user: None,
             tokens: None,
+            kinds: Vec::new(),
             rights: HashMap::new(),
         }
     }
@@ -259,6 +279,20 @@ mod tests {
             Verdict::Warning
         );
         assert_eq!(speed(None).verdict, Verdict::Unknown);
+    }
+
+    #[test]
+    fn the_interval_follows_what_a_look_takes() {
+        let mut seen = of("https://a", "2026.5.0");
+        assert_eq!(looks(&seen, None).verdict, Verdict::Unknown);
+        let kind = |rows, takes| Glance {
+            rows,
+            takes: Duration::from_millis(takes),
+        };
+        seen.kinds = vec![kind(100, 400), kind(20, 95)];
+        let told = looks(&seen, Some(Duration::from_millis(5))).message;
+        let expected = "a look at all 120 stages and flows takes about 500 ms: where resyncInterval is not set, the operator looks every 25 s";
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use jiff::Timestamp;
 
-use crate::authentik::{Certificate, Collection, Error, Rights, Shown, Version};
+use crate::authentik::{Certificate, Collection, Error, Glance, Rights, Shown, Version};
 
 /// What was seen of a server.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub struct Seen {
     pub user: Option<Result<User, Error>>,
     /// The user's API tokens; nothing where that was not asked.
     pub tokens: Option<Result<Vec<Token>, Error>>,
+    /// The collections of the operator's kinds, as far as they can be seen.
+    pub kinds: Vec<Glance>,
     /// What the token may do; nothing of a collection where that was not asked.
     pub rights: HashMap<Collection, Result<Rights, Error>>,
 }
