@@ -10,7 +10,7 @@ use std::{
 };
 
 use authentik_stage_operator::{
-    authentik::{Budget, Client, Config, Gate, Observer},
+    authentik::{Budget, Client, Config, Gate, Observer, Pause},
     impact::{Failure, Outcome, Report, assess, merged, text},
     kinds::Fields,
 };
@@ -52,6 +52,7 @@ fn client(simulator: &Simulator, token: &str) -> Client {
         requests_per_second: None,
         max_concurrent_requests: None,
         budget: Budget::default(),
+        pause: Pause::default(),
         observer: Observer::default(),
         gate: Gate::default(),
     };

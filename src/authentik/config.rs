@@ -9,7 +9,7 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{budget::Budget, collection::Collection, error::Error};
+use super::{budget::Budget, collection::Collection, error::Error, pause::Pause};
 
 /// Requests under way at once when the configuration names no limit.
 const DEFAULT_CONCURRENCY: usize = 4;
@@ -112,6 +112,8 @@ pub struct Config {
     pub max_concurrent_requests: Option<usize>,
     /// The bytes of answers in flight; shared by all clients that get a clone of it.
     pub budget: Budget,
+    /// The rest that the server has asked for; shared by all clients that get a clone of it.
+    pub pause: Pause,
     /// Told of every request that has ended.
     pub observer: Observer,
     /// Asked before every request.

@@ -39,7 +39,7 @@ pub enum Error {
     Unavailable {
         /// What was seen.
         cause: Shown,
-        /// How long the server asks to be left alone; an hour at most.
+        /// How long the server asks to be left alone; five minutes at most.
         retry_after: Option<Duration>,
         /// True after a write that may have been carried out all the same: look before writing again.
         outcome_unknown: bool,
@@ -113,7 +113,7 @@ impl Error {
             .any(|text| text.as_str().contains("already exists"))
     }
 
-    /// How long the server asks to be left alone; an hour at most.
+    /// How long the server asks to be left alone; five minutes at most.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::Unavailable { retry_after, .. } => *retry_after,

@@ -12,6 +12,7 @@
 //! collection  what authentik keeps, where, and the permissions for it
 //! shown       texts of a server: as they came, and made fit to be shown
 //! error       what can go wrong, by what to do about it
+//! pause       the rest that a server has asked for
 //! budget      how many bytes of answers may be in memory at once
 //! receive     the body of one answer: bounded in size and time
 //! answer      one answer, and how its body is read
@@ -44,6 +45,7 @@ mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod list;
+mod pause;
 mod people;
 mod reading;
 mod receive;
@@ -65,6 +67,7 @@ pub use self::{
     collection::{Collection, Definition, former_permission, model_permission, permission},
     config::{Config, ConfigError, Gate, Observed, Observer, base_url},
     error::{DeniedKind, Error},
+    pause::Pause,
     people::{Account, Device, Person},
     reading::{Keyed, Listing, Weigh},
     shown::{Remote, Shown},

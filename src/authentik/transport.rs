@@ -21,6 +21,7 @@ use super::{
     collection::{Collection, model_permission},
     config::{Config, ConfigError, Gate, Observed, Observer},
     error::Error,
+    pause::Pause,
     receive::{Bound, Broken, FREE, receive},
     refusal::{Asked, refusal},
     shown::Redactor,
@@ -51,6 +52,7 @@ pub(super) struct Transport {
     rate: Option<DefaultDirectRateLimiter>,
     slots: Semaphore,
     purse: Purse,
+    pause: Pause,
     observer: Observer,
     gate: Gate,
 }
@@ -89,6 +91,7 @@ impl Transport {
                 .map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             slots: Semaphore::new(config.concurrency()?),
             purse: Purse::new(&config.budget),
+            pause: config.pause.clone(),
             observer: config.observer.clone(),
             gate: config.gate.clone(),
         })
@@ -137,6 +140,9 @@ impl Transport {
             result
         });
         let error = result.as_ref().err();
+        if let Some(error) = error {
+            self.pause.heed(error);
+        }
         trace::ended(&span, status, error);
         self.observer.tell(&Observed {
             method: &request.method,
@@ -149,19 +155,23 @@ impl Transport {
         result
     }
 
-    /// Waits until the request may be sent.
+    /// Waits until the request may be sent. Where the server has asked for a rest it is not: waiting for that would keep
+    /// a turn that whoever asks can use better.
     async fn turn(&self, request: &Request<'_>) -> Result<Option<SemaphorePermit<'_>>, Error> {
         let mut slot = None;
         if request.queues {
             slot = Some(self.slots.acquire().await.map_err(|_| Error::Closed)?);
+            // Who may not be sent takes nothing of the pace.
+            self.pause.is_over()?;
             if let Some(rate) = &self.rate {
                 rate.until_ready().await;
             }
         }
-        match self.slots.is_closed() || !self.gate.is_open() {
-            true => Err(Error::Closed),
-            false => Ok(slot),
+        if self.slots.is_closed() || !self.gate.is_open() {
+            return Err(Error::Closed);
         }
+        self.pause.is_over()?;
+        Ok(slot)
     }
 
     /// The path below the API's root without what differs from object to object.

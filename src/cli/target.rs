@@ -6,7 +6,7 @@ use clap::Args;
 use secrecy::SecretString;
 
 use super::output::Failed;
-use crate::authentik::{Budget, Client, Config, Gate, Observer};
+use crate::authentik::{Budget, Client, Config, Gate, Observer, Pause};
 
 /// The variable of the environment that holds the token.
 const TOKEN: &str = "AUTHENTIK_TOKEN";
@@ -74,6 +74,7 @@ impl Target {
             requests_per_second: None,
             max_concurrent_requests: None,
             budget: Budget::default(),
+            pause: Pause::default(),
             observer,
             gate: Gate::default(),
         })

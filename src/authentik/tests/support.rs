@@ -13,7 +13,7 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::authentik::{
-    Body, Budget, Client, Collection, Config, Definition, Error, Gate, Listing, Observer,
+    Body, Budget, Client, Collection, Config, Definition, Error, Gate, Listing, Observer, Pause,
 };
 
 pub const TOKEN: &str = "t0ken-value";
@@ -95,6 +95,7 @@ pub fn config(url: &str) -> Config {
         requests_per_second: None,
         max_concurrent_requests: None,
         budget: Budget::default(),
+        pause: Pause::default(),
         observer: Observer::default(),
         gate: Gate::default(),
     }

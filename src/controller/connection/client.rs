@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::{health::Learned, server::Server};
 use crate::{
     api::ConnectionSettings,
-    authentik::{Budget, Client, Config, Gate, Observer, base_url},
+    authentik::{Budget, Client, Config, Gate, Observer, Pause, base_url},
     controller::{keys::ConnectionKey, shared::Shared},
     ops::metrics::Asked,
     plan::failure::{Failure, Reason},
@@ -23,6 +23,7 @@ pub fn client(
     observer: Observer,
     gate: Gate,
     budget: Budget,
+    pause: Pause,
 ) -> Result<Client, Failure> {
     let config = Config {
         url: settings.url.clone(),
@@ -34,11 +35,33 @@ pub fn client(
         observer,
         gate,
         budget,
+        pause,
     };
     Client::new(&config).map_err(|error| Failure::new(Reason::InvalidSpec, error.to_string()))
 }
 
-/// The server that these settings and this token lead to.
+/// The rest that a connection's server has asked for. It ends with the server, not with its client.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    url: String,
+    pause: Pause,
+}
+
+impl Rest {
+    /// The rest that the server at this URL has asked for.
+    pub(super) fn at(&mut self, url: &str) -> Pause {
+        let url = base_url(url);
+        if self.url != url {
+            *self = Self {
+                url,
+                pause: Pause::default(),
+            };
+        }
+        self.pause.clone()
+    }
+}
+
+/// The server that these settings and this token lead to, with the rest that it may have asked for before.
 ///
 /// # Errors
 /// `InvalidSpec`, naming the field.
@@ -47,6 +70,7 @@ pub(super) fn server(
     key: &ConnectionKey,
     settings: &ConnectionSettings,
     token: SecretString,
+    pause: Pause,
 ) -> Result<Arc<Server>, Failure> {
     check_allowed(&settings.url, &shared.allowed_servers)?;
     let learned = Arc::new(Learned::new());
@@ -69,6 +93,7 @@ pub(super) fn server(
         observer,
         gate,
         shared.budget.clone(),
+        pause,
     )?;
     let server = Server::new(key.clone(), settings.clone(), token, client, learned);
     Ok(Arc::new(server))

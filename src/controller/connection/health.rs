@@ -116,6 +116,21 @@ impl Learned {
     }
 }
 
+/// What a request that failed says of the whole server.
+pub fn down(error: Error) -> Failure {
+    match &error {
+        Error::Unavailable {
+            retry_after: Some(pause),
+            cause,
+            ..
+        } => asked_to_wait(cause.as_str(), *pause),
+        _ => Failure {
+            connection_down: true,
+            ..Failure::from(error)
+        },
+    }
+}
+
 /// What a server says that asked to be left alone.
 pub fn asked_to_wait(cause: &str, pause: Duration) -> Failure {
     let advice = if cause.contains("429") {

@@ -7,16 +7,15 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::{
-    client,
+    client::{self, Rest},
     declared::{Allowed, Declared},
     handle::{Handle, Known},
-    health::{Health, asked_to_wait},
+    health::{Health, asked_to_wait, down},
     object::Object,
     server::Server,
     status::Seen,
 };
 use crate::{
-    authentik,
     controller::{keys::Dependency, shared::Shared},
     plan::{
         SecretVersion, due,
@@ -95,6 +94,8 @@ struct Task {
     server: Option<Arc<Server>>,
     /// Which state of the Secret the server's token comes from.
     token: Option<SecretVersion>,
+    /// The rest that the server has asked for: another token does not shorten it.
+    rest: Rest,
     /// When the server is next probed and listed.
     due: Instant,
     failures: u32,
@@ -112,6 +113,7 @@ impl Task {
             handle,
             server: None,
             token: None,
+            rest: Rest::default(),
             due: Instant::now(),
             failures: 0,
             requested_at: None,
@@ -306,7 +308,8 @@ impl Task {
             self.due = self.due.min(Instant::now() + server.resync);
             return Ok(server);
         }
-        let built = client::server(&self.shared, &self.handle.key, settings, token);
+        let rest = self.rest.at(&settings.url);
+        let built = client::server(&self.shared, &self.handle.key, settings, token, rest);
         let built = built.inspect_err(|_| self.replace(None))?;
         self.replace(Some(built.clone()));
         Ok(built)
@@ -371,12 +374,5 @@ impl Task {
             .forget_connection(&self.handle.key.path());
         let key = self.handle.key.clone();
         self.shared.changed(&Dependency::Connection(key));
-    }
-}
-
-fn down(error: authentik::Error) -> Failure {
-    Failure {
-        connection_down: true,
-        ..Failure::from(error)
     }
 }
