@@ -5,18 +5,22 @@ mod connection;
 mod policy;
 mod reference;
 pub mod schema;
+mod source;
 mod status;
 
 pub use binding::{BoundFlow, FlowBinding, InvalidResponseAction, PolicyEngineMode};
 pub use connection::{
     AuthentikConnection, AuthentikConnectionSpec, ClusterAuthentikConnection,
     ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus, DEFAULT_RESYNC,
-    NamespacedSecretKey,
 };
 pub use policy::{AdoptionPolicy, Common, DeletionPolicy, ManagementPolicy, StageCommon};
 pub use reference::{
     ConnectionKind, ConnectionReference, DeviceTypeReference, FlowReference, MappingReference,
     ResourceReference, SecretKey, SecretSource, StageReference, can_be_named,
+};
+pub use source::{
+    CaBundleSource, ConfigMapKey, NamespacedCaBundleSource, NamespacedConfigMapKey,
+    NamespacedSecretKey,
 };
 pub use status::{
     Change, DriftedField, FlowStatus, Identity, SentSecret, Status, condition, set_condition,

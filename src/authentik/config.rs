@@ -24,6 +24,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest time for one request, whatever the configuration says: a server that hangs is not waited for longer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The field of a connection with certificates to trust, as errors name it.
+pub const CA_BUNDLE: &str = "caBundle";
+
+/// Most bytes of certificates to trust.
+const MAX_CA_BUNDLE: usize = 256 * 1024;
+
 /// Where authentik's API is below its URL.
 const API: &str = "/api/v3";
 
@@ -203,9 +209,15 @@ impl Config {
         let Some(pem) = &self.ca_bundle else {
             return Ok(Vec::new());
         };
+        if pem.len() > MAX_CA_BUNDLE {
+            return refuse(
+                CA_BUNDLE,
+                "is larger than 256 KiB; leave the public CAs out",
+            );
+        }
         match Certificate::from_pem_bundle(pem.as_bytes()) {
             Ok(roots) if !roots.is_empty() => Ok(roots),
-            _ => refuse("caBundle", "holds no PEM certificate"),
+            _ => refuse(CA_BUNDLE, "holds no PEM certificate"),
         }
     }
 
@@ -235,7 +247,7 @@ impl Config {
             _ => builder.tls_certs_merge(roots),
         };
         builder.build().or_else(|_| match bundled {
-            true => refuse("caBundle", "holds a certificate that can't be read"),
+            true => refuse(CA_BUNDLE, "holds a certificate that can't be read"),
             false => refuse("url", "https, but this system has no CA certificates"),
         })
     }

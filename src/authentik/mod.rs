@@ -65,7 +65,7 @@ pub use self::{
     certificate::Certificate,
     client::{Client, ObjectId},
     collection::{Collection, Definition, former_permission, model_permission, permission},
-    config::{Config, ConfigError, Gate, Observed, Observer, base_url},
+    config::{CA_BUNDLE, Config, ConfigError, Gate, Observed, Observer, base_url},
     error::{DeniedKind, Error},
     pause::Pause,
     people::{Account, Device, Person},

@@ -56,7 +56,7 @@ impl Sources {
         if set.ours.is_empty() {
             return Err(format!(
                 "among the {} manifests there is none of a kind of authentik-operator.io",
-                set.others + set.secrets.len() + set.namespaces.len()
+                set.others + set.secrets.len() + set.config_maps.len() + set.namespaces.len()
             )
             .into());
         }

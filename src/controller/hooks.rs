@@ -3,14 +3,14 @@
 use std::{future::Future, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{
     Api, Resource, ResourceExt,
     core::{DeserializeGuard, ObjectMeta, PartialObjectMeta},
 };
 
 use super::{
-    connection::{Connection, Declared, key},
+    connection::{Connection, Declared, Holds, key},
     context::Context,
     keys::{ConnectionKey, Dependency, kind_name},
     resource::{Begun, dependencies, reconcile, refuse, unreadable},
@@ -57,6 +57,7 @@ impl Tasks {
         self.namespace = scope;
         if watch_secrets {
             self.secrets();
+            self.config_maps();
         }
         self.connections::<AuthentikConnection>(self.api());
         for_each_kind(self);
@@ -146,6 +147,32 @@ impl Tasks {
         self.follow(self.api(), hooks);
     }
 
+    fn config_maps(&mut self) {
+        let hooks = Hooks::<PartialObjectMeta<ConfigMap>> {
+            kind: "ConfigMap",
+            seen: |ctx, map| {
+                let (namespace, name) = (map.namespace().unwrap_or_default(), map.name_any());
+                let (uid, version) = (
+                    map.uid().unwrap_or_default(),
+                    map.resource_version().unwrap_or_default(),
+                );
+                if ctx.shared.config_maps.seen(&namespace, &name, uid, version) {
+                    let registry = &ctx.registry;
+                    registry.source_changed(Holds::ConfigMap, &namespace, &name);
+                }
+            },
+            gone: |ctx, namespace, name| {
+                ctx.shared.config_maps.forget(namespace, name);
+                let registry = &ctx.registry;
+                registry.source_changed(Holds::ConfigMap, namespace, name);
+            },
+            known: |ctx, namespace| ctx.shared.config_maps.keys(namespace),
+            refused: |ctx, namespace, refused| ctx.shared.config_maps.refused(namespace, refused),
+            fields: "",
+        };
+        self.follow(self.api(), hooks);
+    }
+
     /// Adds the watch of namespaces.
     pub fn namespaces(&mut self) {
         let hooks = Hooks::<PartialObjectMeta<Namespace>> {
@@ -175,7 +202,7 @@ impl Tasks {
 fn secret_changed(ctx: &Context, namespace: &str, name: &str) {
     let dependency = Dependency::Secret(namespace.to_owned(), name.to_owned());
     ctx.shared.changed(&dependency);
-    ctx.registry.secret_changed(namespace, name);
+    ctx.registry.source_changed(Holds::Secret, namespace, name);
 }
 
 impl ForEachKind for Tasks {

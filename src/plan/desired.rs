@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use super::bindings::DesiredBindings;
 use crate::kinds::{Field, Fields};
 
-/// Which state of which key of a Secret a value comes from.
+/// Which state of which key of a Secret or a ConfigMap a value comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SecretVersion {
-    /// The Secret's name.
+    /// Its name.
     pub name: String,
     /// The key in its data.
     pub key: String,
-    /// The Secret's uid.
+    /// Its uid.
     pub uid: String,
-    /// The Secret's resourceVersion.
+    /// Its resourceVersion.
     pub resource_version: String,
 }
 

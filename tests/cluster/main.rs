@@ -14,6 +14,7 @@ mod argocd;
 mod backups;
 mod bundles;
 mod bursts;
+mod ca_bundle;
 mod claims;
 mod commands;
 mod connections;

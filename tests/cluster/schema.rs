@@ -706,6 +706,10 @@ async fn the_times_of_a_connection() {
 async fn the_other_settings_of_a_connection() {
     test(async |test| {
         let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        let at = |kind: &str| match kind {
+            CONNECTION => json!({"name": "ca", "key": "ca.crt"}),
+            _ => json!({"namespace": "authentik", "name": "ca", "key": "ca.crt"}),
+        };
         for kind in [CONNECTION, CLUSTER_CONNECTION] {
             takes(
                 test,
@@ -714,6 +718,8 @@ async fn the_other_settings_of_a_connection() {
                     json!({"requestsPerSecond": 1, "maxConcurrentRequests": 1}),
                     json!({"requestsPerSecond": 1000, "maxConcurrentRequests": 100}),
                     json!({"caBundle": format!("# our CA\n{pem}{pem}")}),
+                    json!({"caBundleFrom": {"configMapKeyRef": at(kind)}}),
+                    json!({"caBundleFrom": {"secretKeyRef": at(kind)}}),
                 ],
             )
             .await;
@@ -729,6 +735,19 @@ async fn the_other_settings_of_a_connection() {
                     (json!({"caBundle": ""}), "caBundle holds no PEM certificate"),
                     (json!({"caBundle": "TUlJQg=="}), "caBundle holds no PEM certificate"),
                     (json!({"tokenSecretRef": {"name": "authentik"}}), "key: Required value"),
+                    (
+                        json!({"caBundle": pem, "caBundleFrom": {"secretKeyRef": at(kind)}}),
+                        "caBundle and caBundleFrom are both set; keep one of the two",
+                    ),
+                    (
+                        json!({"caBundleFrom": {"configMapKeyRef": at(kind), "secretKeyRef": at(kind)}}),
+                        "caBundleFrom needs exactly one of configMapKeyRef, secretKeyRef",
+                    ),
+                    (json!({"caBundleFrom": {}}), "caBundleFrom needs exactly one of"),
+                    (
+                        json!({"caBundleFrom": {"configMapKeyRef": {"name": "ca"}}}),
+                        "key: Required value",
+                    ),
                 ],
             )
             .await;
@@ -742,6 +761,10 @@ async fn the_other_settings_of_a_connection() {
                     "field not declared in schema",
                 ),
                 (json!({"allowedNamespaces": {}}), "field not declared in schema"),
+                (
+                    json!({"caBundleFrom": {"configMapKeyRef": at(CLUSTER_CONNECTION)}}),
+                    "field not declared in schema",
+                ),
             ],
         )
         .await;
@@ -771,6 +794,10 @@ async fn a_cluster_connection_allows_namespaces_by_their_labels() {
                 (json!({"allowedNamespaces": {"labels": {"team": "identity"}}}), "field not declared in schema"),
                 (
                     json!({"tokenSecretRef": {"name": "authentik", "key": "token"}}),
+                    "namespace: Required value",
+                ),
+                (
+                    json!({"caBundleFrom": {"configMapKeyRef": {"name": "ca", "key": "ca.crt"}}}),
                     "namespace: Required value",
                 ),
             ],

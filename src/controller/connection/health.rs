@@ -49,6 +49,14 @@ impl Learned {
         }
     }
 
+    /// What is known of the same server, when it has to be probed anew.
+    pub fn renewed(&self) -> Self {
+        Self {
+            missing_permissions: Mutex::new(self.missing_permissions.lock().clone()),
+            ..Self::new()
+        }
+    }
+
     /// The present health.
     pub fn health(&self) -> Health {
         self.health.lock().clone()

@@ -3,9 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use secrecy::{ExposeSecret, SecretString};
 
-use super::{health::Learned, inventory::Inventory};
+use super::{health::Learned, inventory::Inventory, sources::Given};
 use crate::{
     api::ConnectionSettings,
     authentik::{Client, Error, Remote, Shown, Version},
@@ -22,14 +21,14 @@ pub struct Server {
     /// How often it is listed.
     pub resync: Duration,
     /// What it holds.
-    pub inventory: Inventory,
+    pub inventory: Arc<Inventory>,
     /// The client.
     pub client: Client,
     /// Its health, and what its token lacks.
     pub learned: Arc<Learned>,
     /// What it was built from.
     pub(super) settings: ConnectionSettings,
-    pub(super) token: SecretString,
+    pub(super) given: Given,
     version: Mutex<Option<Version>>,
 }
 
@@ -44,7 +43,7 @@ impl Server {
     pub(super) fn new(
         key: ConnectionKey,
         settings: ConnectionSettings,
-        token: SecretString,
+        given: Given,
         client: Client,
         learned: Arc<Learned>,
     ) -> Self {
@@ -52,18 +51,33 @@ impl Server {
             key,
             url: crate::authentik::base_url(&settings.url),
             resync: settings.resync_interval(),
-            inventory: Inventory::default(),
+            inventory: Arc::default(),
             client,
             learned,
             settings,
-            token,
+            given,
             version: Mutex::default(),
         }
     }
 
-    /// Whether the same settings and token would make this server again.
-    pub(super) fn is_of(&self, settings: &ConnectionSettings, token: &SecretString) -> bool {
-        self.settings == *settings && self.token.expose_secret() == token.expose_secret()
+    /// The same server through another client, with what is known of it. It is to be probed.
+    pub(super) fn through(&self, client: Client, given: Given, learned: Arc<Learned>) -> Self {
+        Self {
+            key: self.key.clone(),
+            url: self.url.clone(),
+            resync: self.resync,
+            inventory: self.inventory.clone(),
+            client,
+            learned,
+            settings: self.settings.clone(),
+            given,
+            version: Mutex::new(self.version.lock().clone()),
+        }
+    }
+
+    /// Whether the two are one server as the same token shows it.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inventory, &other.inventory)
     }
 
     /// authentik's version, once it has been probed.

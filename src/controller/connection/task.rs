@@ -77,7 +77,7 @@ struct Told {
 impl Told {
     fn is(&self, known: &Known) -> bool {
         let same_server = match (&self.server, &known.server) {
-            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (Some(one), Some(other)) => one.is_same(other),
             (None, None) => true,
             _ => false,
         };
@@ -92,8 +92,8 @@ struct Task {
     handle: Arc<Handle>,
     object: Object,
     server: Option<Arc<Server>>,
-    /// Which state of the Secret the server's token comes from.
-    token: Option<SecretVersion>,
+    /// Which states of Secrets and ConfigMaps the server's token and certificates come from.
+    versions: Option<Vec<SecretVersion>>,
     /// The rest that the server has asked for: another token does not shorten it.
     rest: Rest,
     /// When the server is next probed and listed.
@@ -112,7 +112,7 @@ impl Task {
             shared,
             handle,
             server: None,
-            token: None,
+            versions: None,
             rest: Rest::default(),
             due: Instant::now(),
             failures: 0,
@@ -148,7 +148,7 @@ impl Task {
             failure: result
                 .as_ref()
                 .err()
-                .filter(|_| self.token.is_none() || !self.is_down())
+                .filter(|_| self.versions.is_none() || !self.is_down())
                 .cloned(),
         };
         *self.handle.known.write() = known.clone();
@@ -270,7 +270,7 @@ impl Task {
         self.due = if is_due { next } else { self.due.min(next) };
     }
 
-    /// The server that the object leads to. It stays while neither settings nor token change.
+    /// The server that the object leads to. It stays while neither settings nor what is given change.
     async fn try_prepare(&mut self, declared: &Declared) -> Result<Arc<Server>, Failure> {
         let settings = match &declared.settings {
             Ok(settings) => settings,
@@ -286,43 +286,50 @@ impl Task {
         {
             self.replace(None);
         }
-        let (namespace, key) = &declared.token;
-        let version = self.shared.secrets.version(namespace, key).await;
-        let version = version.inspect_err(|_| self.token = None)?;
+        let (shared, sources) = (self.shared.clone(), &declared.sources);
+        let versions = sources.versions(&shared).await;
+        let versions = versions.inspect_err(|_| self.versions = None)?;
         if let Some(server) = self
             .server
             .clone()
-            .filter(|_| self.token.as_ref() == Some(&version))
+            .filter(|_| self.versions.as_ref() == Some(&versions))
         {
             return Ok(server);
         }
-        let read = self.shared.secrets.read(namespace, key).await;
-        let (version, token) = read.inspect_err(|_| self.token = None)?;
-        self.token = Some(version);
-        if let Some(server) = self
-            .server
-            .clone()
-            .filter(|server| server.is_of(settings, &token))
-        {
+        let read = sources.read(&shared).await;
+        let (versions, given) = read.inspect_err(|_| self.versions = None)?;
+        self.versions = Some(versions);
+        let known = self.server.clone();
+        if let Some(server) = known.as_ref().filter(|server| server.given.is_as(&given)) {
             // It is due now where it was down for want of its Secret.
             self.due = self.due.min(Instant::now() + server.resync);
-            return Ok(server);
+            return Ok(server.clone());
         }
-        let rest = self.rest.at(&settings.url);
-        let built = client::server(&self.shared, &self.handle.key, settings, token, rest);
+        let known = known.filter(|server| server.given.has_token_of(&given));
+        let (key, rest) = (&self.handle.key, self.rest.at(&settings.url));
+        let built = client::server(&shared, key, settings, given, rest, known.as_deref());
         let built = built.inspect_err(|_| self.replace(None))?;
-        self.replace(Some(built.clone()));
+        match known {
+            // What its lists hold is as true as before.
+            Some(_) => self.take(Some(built.clone())),
+            None => self.replace(Some(built.clone())),
+        }
         Ok(built)
     }
 
-    /// Takes another server, or none, in place of the last: nothing more is sent to that.
+    /// Takes another server, or none, in place of the last.
     fn replace(&mut self, server: Option<Arc<Server>>) {
+        self.take(server);
+        self.failures = 0;
+        self.due = Instant::now();
+    }
+
+    /// As [`Self::replace`], where nothing is due that was not due before: nothing more is sent by the last one's client.
+    fn take(&mut self, server: Option<Arc<Server>>) {
         if let Some(old) = std::mem::replace(&mut self.server, server) {
             old.client.close();
             *self.handle.known.write() = Known::default();
         }
-        self.failures = 0;
-        self.due = Instant::now();
     }
 
     /// Wakes whoever is concerned by what was found.
