@@ -47,6 +47,7 @@ fn client(simulator: &Simulator, token: &str) -> Client {
     let config = Config {
         url: simulator.url(),
         token: token.to_owned().into(),
+        headers: Vec::new(),
         ca_bundle: None,
         timeout: Duration::from_secs(30),
         requests_per_second: None,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     SecretKey,
+    header::{Header, NamespacedHeader, no_header_twice},
     source::{CaBundleSource, NamespacedCaBundleSource, NamespacedSecretKey},
 };
 
@@ -138,6 +139,11 @@ pub struct AuthentikConnectionSpec {
     /// Where PEM certificates of private CAs are, to trust beside the public ones. They are read again when they change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_from: Option<CaBundleSource>,
+    /// Headers of each request beside the operator's own, as for an access proxy in front of authentik.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = no_header_twice())]
+    pub headers: Option<Vec<Header>>,
 }
 
 /// An authentik server for the resources of many namespaces.
@@ -178,6 +184,11 @@ pub struct ClusterAuthentikConnectionSpec {
     /// Where PEM certificates of private CAs are, to trust beside the public ones. They are read again when they change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_bundle_from: Option<NamespacedCaBundleSource>,
+    /// Headers of each request beside the operator's own, as for an access proxy in front of authentik.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = no_header_twice())]
+    pub headers: Option<Vec<NamespacedHeader>>,
     /// The namespaces whose resources may use this connection, by their labels. `{}` is all; omitted is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<LabelSelector>,

@@ -2,6 +2,7 @@
 
 mod binding;
 mod connection;
+mod header;
 mod policy;
 mod reference;
 pub mod schema;
@@ -13,6 +14,7 @@ pub use connection::{
     AuthentikConnection, AuthentikConnectionSpec, ClusterAuthentikConnection,
     ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus, DEFAULT_RESYNC,
 };
+pub use header::{Header, HeaderText, NamespacedHeader, NamespacedSecretSource};
 pub use policy::{AdoptionPolicy, Common, DeletionPolicy, ManagementPolicy, StageCommon};
 pub use reference::{
     ConnectionKind, ConnectionReference, DeviceTypeReference, FlowReference, MappingReference,

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::reference::{SecretKey, exactly_one};
 
 /// One key of a Secret in a named namespace.
-#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, KubeSchema, PartialEq, Serialize)]
 pub struct NamespacedSecretKey {
     /// The Secret's namespace.
     #[schemars(length(min = 1, max = 63))]
@@ -19,6 +19,18 @@ pub struct NamespacedSecretKey {
     pub key: String,
 }
 
+impl SecretKey {
+    /// This key of a Secret in this namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> NamespacedSecretKey {
+        NamespacedSecretKey {
+            namespace: namespace.to_owned(),
+            name: self.name.clone(),
+            key: self.key.clone(),
+        }
+    }
+}
+
 /// One key of a ConfigMap in the connection's own namespace.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 pub struct ConfigMapKey {
@@ -28,6 +40,16 @@ pub struct ConfigMapKey {
     /// The key in its data.
     #[schemars(length(min = 1, max = 253))]
     pub key: String,
+}
+
+impl ConfigMapKey {
+    fn within(&self, namespace: &str) -> NamespacedConfigMapKey {
+        NamespacedConfigMapKey {
+            namespace: namespace.to_owned(),
+            name: self.name.clone(),
+            key: self.key.clone(),
+        }
+    }
 }
 
 /// One key of a ConfigMap in a named namespace.
@@ -55,6 +77,18 @@ pub struct CaBundleSource {
     /// A key of a Secret in the same namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_key_ref: Option<SecretKey>,
+}
+
+impl CaBundleSource {
+    /// The same certificates, in this namespace.
+    #[must_use]
+    pub fn within(&self, namespace: &str) -> NamespacedCaBundleSource {
+        let (map, secret) = (&self.config_map_key_ref, &self.secret_key_ref);
+        NamespacedCaBundleSource {
+            config_map_key_ref: map.as_ref().map(|key| key.within(namespace)),
+            secret_key_ref: secret.as_ref().map(|key| key.within(namespace)),
+        }
+    }
 }
 
 /// Where PEM certificates are, in a named namespace: exactly one of its fields is set.

@@ -9,7 +9,13 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{budget::Budget, collection::Collection, error::Error, pause::Pause};
+use super::{
+    budget::Budget,
+    collection::Collection,
+    error::{ConfigError, Error},
+    header::{self, Header},
+    pause::Pause,
+};
 
 /// Requests under way at once when the configuration names no limit.
 const DEFAULT_CONCURRENCY: usize = 4;
@@ -108,6 +114,8 @@ pub struct Config {
     pub url: String,
     /// API token. Whitespace around it is dropped: a Secret made from a file ends in a newline.
     pub token: SecretString,
+    /// Headers of each request beside the client's own.
+    pub headers: Vec<Header>,
     /// PEM certificates to trust besides the system's own.
     pub ca_bundle: Option<String>,
     /// Limit for one request, from connecting to the last byte of the answer. Waiting for its turn doesn't count. A minute at most.
@@ -126,18 +134,11 @@ pub struct Config {
     pub gate: Gate,
 }
 
-/// A [`Config`] that can't work. Its text names the field and never repeats a value, for a value may hold a credential.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct ConfigError {
-    /// The field as a connection's spec spells it, or `token`.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: &'static str,
-}
-
 fn refuse<T>(field: &'static str, problem: &'static str) -> Result<T, ConfigError> {
-    Err(ConfigError { field, problem })
+    Err(ConfigError {
+        field: field.into(),
+        problem,
+    })
 }
 
 /// The URL as an identity: scheme and host in lower case, no default port, no slash and no `/api/v3` at the end.
@@ -197,12 +198,14 @@ impl Config {
             return refuse("token", "holds characters that a header can't carry");
         };
         bearer.set_sensitive(true);
-        Ok(HeaderMap::from_iter([
+        let mut headers = HeaderMap::from_iter([
             (AUTHORIZATION, bearer),
             (ACCEPT, HeaderValue::from_static("application/json")),
             // From 2025.10 on error texts follow this header; conditions must not change with a server's default.
             (ACCEPT_LANGUAGE, HeaderValue::from_static("en")),
-        ]))
+        ]);
+        header::add(&mut headers, &self.headers)?;
+        Ok(headers)
     }
 
     fn extra_roots(&self) -> Result<Vec<Certificate>, ConfigError> {

@@ -1,6 +1,6 @@
 //! What can go wrong, by what to do about it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use super::shown::Shown;
 
@@ -73,6 +73,16 @@ pub enum Error {
     /// The client was closed, or its [`Gate`](super::Gate), before the request was sent.
     #[error("the operator is ending")]
     Closed,
+}
+
+/// A [`Config`](super::Config) that can't work. Its text names the field and never repeats a value, for a value may hold a credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct ConfigError {
+    /// The field as a connection's spec spells it, or `token`.
+    pub field: Cow<'static, str>,
+    /// What is wrong with it.
+    pub problem: &'static str,
 }
 
 /// What was denied.

@@ -18,6 +18,7 @@
 //! answer      one answer, and how its body is read
 //! refusal     how an answer that is no success becomes an error
 //! broken      how a connection without a whole answer does
+//! header      headers that a connection adds to each request
 //! config      what a connection needs, and what can be wrong with it
 //! trace       the span of one request, and the headers that carry it
 //! transport   one request and its answer: paced, bounded, logged without its content
@@ -44,6 +45,7 @@ pub mod duration;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod header;
 mod list;
 mod pause;
 mod people;
@@ -65,8 +67,9 @@ pub use self::{
     certificate::Certificate,
     client::{Client, ObjectId},
     collection::{Collection, Definition, former_permission, model_permission, permission},
-    config::{CA_BUNDLE, Config, ConfigError, Gate, Observed, Observer, base_url},
-    error::{DeniedKind, Error},
+    config::{CA_BUNDLE, Config, Gate, Observed, Observer, base_url},
+    error::{ConfigError, DeniedKind, Error},
+    header::Header,
     pause::Pause,
     people::{Account, Device, Person},
     reading::{Keyed, Listing, Weigh},

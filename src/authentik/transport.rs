@@ -19,8 +19,9 @@ use super::{
     broken::{Sent, broken},
     budget::Purse,
     collection::{Collection, model_permission},
-    config::{Config, ConfigError, Gate, Observed, Observer},
-    error::Error,
+    config::{Config, Gate, Observed, Observer},
+    error::{ConfigError, Error},
+    header::Header,
     pause::Pause,
     receive::{Bound, Broken, FREE, receive},
     refusal::{Asked, refusal},
@@ -72,6 +73,12 @@ pub(super) struct Request<'a> {
     pub queues: bool,
 }
 
+/// Knows the token, and what was given for headers.
+fn redactor(config: &Config) -> Redactor {
+    let headers = config.headers.iter().filter_map(Header::secret);
+    Redactor::new(config.token()).and(&headers.collect::<Vec<_>>())
+}
+
 impl Request<'_> {
     fn is_write(&self) -> bool {
         self.method != Method::GET && self.method != Method::OPTIONS
@@ -84,7 +91,7 @@ impl Transport {
         Ok(Transport {
             http: config.http(&api_root)?,
             api_root,
-            redactor: Redactor::new(config.token()),
+            redactor: redactor(config),
             timeout: config.timeout(),
             rate: config
                 .rate()?

@@ -69,6 +69,7 @@ impl Target {
         Ok(Config {
             url,
             token,
+            headers: Vec::new(),
             ca_bundle: self.ca_bundle()?,
             timeout: Duration::from_secs(self.timeout),
             requests_per_second: None,

@@ -124,12 +124,17 @@ pub fn everything() -> Value {
     })
 }
 
-/// A connection whose token and CA are in other namespaces than those that are watched.
+/// A connection whose token, CA and header are in other namespaces than those that are watched.
 pub fn ca_elsewhere() -> Value {
     let mut connection = connection();
     connection["caBundle"] = json!("");
     let key = json!({"namespace": "authentik", "name": "ca", "key": "ca.crt"});
     connection["caBundleFrom"] = json!({"configMapKeyRef": key});
+    let key = json!({"namespace": "authentik", "name": "access", "key": "secret"});
+    connection["headers"] = json!([
+        {"name": "CF-Access-Client-Id", "value": "stages"},
+        {"name": "CF-Access-Client-Secret", "valueFrom": {"secretKeyRef": key}},
+    ]);
     json!({"watchNamespaces": ["team-a"], "connection": connection})
 }
 

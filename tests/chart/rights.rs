@@ -103,7 +103,7 @@ fn tokens_and_certificates_elsewhere_may_be_read_by_name_alone() {
     let expected = expected([("authentik", vec![tokens])]);
     assert_eq!(rules(&everything())["authentik"], expected["authentik"]);
     let of_ca = rules(&ca_elsewhere())["authentik"][0]["resourceNames"].clone();
-    assert_eq!(of_ca, json!(["token", "ca"]));
+    assert_eq!(of_ca, json!(["token", "ca", "access"]));
 }
 
 #[test]

@@ -27,6 +27,7 @@ mod flow_kind;
 mod flow_slugs;
 mod flows;
 mod gitops;
+mod headers;
 mod hostile;
 mod isolation;
 mod lifecycle;

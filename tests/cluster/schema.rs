@@ -773,6 +773,86 @@ async fn the_other_settings_of_a_connection() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_headers_of_a_connection() {
+    test(async |test| {
+        let header = |name: &str| json!({"name": name, "value": "v"});
+        for kind in [CONNECTION, CLUSTER_CONNECTION] {
+            let mut at = json!({"name": "access", "key": "secret"});
+            if kind == CLUSTER_CONNECTION {
+                at["namespace"] = json!("authentik");
+            }
+            let of_secret =
+                json!({"name": "CF-Access-Client-Secret", "valueFrom": {"secretKeyRef": at}});
+            let many: Vec<_> = (0..17).map(|n| header(&format!("X-{n}"))).collect();
+            takes_values(
+                test,
+                kind,
+                "headers",
+                &[
+                    json!([]),
+                    json!([header("CF-Access-Client-Id"), of_secret]),
+                    json!([{"name": "Cookie", "value": "a=b; c=\"d e\""}, header("X_1.~")]),
+                    json!(many[..16]),
+                ],
+            )
+            .await;
+            let own = "name is a header that the operator or HTTP itself sets";
+            for name in [
+                "Authorization",
+                "HOST",
+                "content-length",
+                "Content-Type",
+                "Connection",
+                "Transfer-Encoding",
+                "traceparent",
+            ] {
+                refuses_values(test, kind, "headers", &[json!([header(name)])], own).await;
+            }
+            for name in ["a b", "a:b", "ä", "a\nb", "a/b"] {
+                let message = "name is no header's name";
+                refuses_values(test, kind, "headers", &[json!([header(name)])], message).await;
+            }
+            for value in [" a", "a ", "a\r\nHost: b", "ä", "a\tb"] {
+                let wrong = json!([{"name": "X-A", "value": value}]);
+                refuses_values(
+                    test,
+                    kind,
+                    "headers",
+                    &[wrong],
+                    "value is no header's value",
+                )
+                .await;
+            }
+            let both = json!({"name": "X-A", "value": "v", "valueFrom": of_secret["valueFrom"]});
+            for wrong in [both, json!({"name": "X-A"})] {
+                let message = "a header needs exactly one of value, valueFrom";
+                refuses_values(test, kind, "headers", &[json!([wrong])], message).await;
+            }
+            let twice = json!([header("X-A"), header("x-a")]);
+            refuses_values(
+                test,
+                kind,
+                "headers",
+                &[twice],
+                "headers names a header twice",
+            )
+            .await;
+            refuses_values(
+                test,
+                kind,
+                "headers",
+                &[json!(many)],
+                "must have at most 16 items",
+            )
+            .await;
+            let long = json!([{"name": "X-A", "value": "v".repeat(8193)}]);
+            refuses_values(test, kind, "headers", &[long], "may not be more than 8192").await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_connection_allows_namespaces_by_their_labels() {
     test(async |test| {
         takes_values(

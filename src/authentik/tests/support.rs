@@ -90,6 +90,7 @@ pub fn config(url: &str) -> Config {
     Config {
         url: url.to_owned(),
         token: TOKEN.into(),
+        headers: Vec::new(),
         ca_bundle: None,
         timeout: Duration::from_secs(5),
         requests_per_second: None,

@@ -52,6 +52,7 @@ pub(super) fn server(
     let config = Config {
         url: settings.url.clone(),
         token: given.token.clone(),
+        headers: given.headers.clone(),
         ca_bundle: given
             .pem()
             .map(str::to_owned)

@@ -50,7 +50,15 @@ impl Connection for AuthentikConnection {
 
     fn sources(&self) -> Sources {
         let namespace = self.namespace().unwrap_or_default();
-        Sources::of_namespace(&self.spec, &namespace)
+        let (bundle, headers) = (
+            &self.spec.ca_bundle_from,
+            self.spec.headers.iter().flatten(),
+        );
+        Sources {
+            token: self.spec.token_secret_ref.within(&namespace),
+            ca_bundle: bundle.as_ref().map(|from| from.within(&namespace)),
+            headers: headers.map(|header| header.within(&namespace)).collect(),
+        }
     }
 
     fn allowed(&self) -> Allowed {
@@ -70,7 +78,11 @@ impl Connection for ClusterAuthentikConnection {
     }
 
     fn sources(&self) -> Sources {
-        Sources::of_cluster(&self.spec)
+        Sources {
+            token: self.spec.token_secret_ref.clone(),
+            ca_bundle: self.spec.ca_bundle_from.clone(),
+            headers: self.spec.headers.clone().unwrap_or_default(),
+        }
     }
 
     fn allowed(&self) -> Allowed {

@@ -75,11 +75,6 @@ impl Server {
         }
     }
 
-    /// Whether the two are one server as the same token shows it.
-    pub(super) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.inventory, &other.inventory)
-    }
-
     /// authentik's version, once it has been probed.
     ///
     /// # Errors

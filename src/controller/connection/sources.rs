@@ -6,26 +6,26 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     api::{
-        AuthentikConnectionSpec, ClusterAuthentikConnectionSpec, ConfigMapKey,
-        NamespacedConfigMapKey, NamespacedSecretKey, SecretKey,
+        NamespacedCaBundleSource, NamespacedConfigMapKey, NamespacedHeader, NamespacedSecretKey,
+        SecretKey,
     },
+    authentik::Header,
     controller::shared::Shared,
     plan::{SecretVersion, failure::Failure},
 };
 
 /// What holds a value.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Holds {
     /// A Secret.
-    #[default]
     Secret,
     /// A ConfigMap.
     ConfigMap,
 }
 
 /// Where a value is.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Place {
+#[derive(Clone, Debug, PartialEq)]
+struct Place {
     holds: Holds,
     namespace: String,
     /// The name, and the key in the data.
@@ -36,6 +36,18 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SecretKey { name, key } = &self.key;
         write!(f, "{:?} {}/{name}, key {key:?}", self.holds, self.namespace)
+    }
+}
+
+impl From<&NamespacedSecretKey> for Place {
+    fn from(at: &NamespacedSecretKey) -> Self {
+        Self::at(Holds::Secret, &at.namespace, &at.name, &at.key)
+    }
+}
+
+impl From<&NamespacedConfigMapKey> for Place {
+    fn from(at: &NamespacedConfigMapKey) -> Self {
+        Self::at(Holds::ConfigMap, &at.namespace, &at.name, &at.key)
     }
 }
 
@@ -57,64 +69,46 @@ impl Place {
         }
     }
 
-    async fn read(&self, shared: &Shared) -> Result<(SecretVersion, SecretString), Failure> {
+    async fn read(&self, shared: &Shared) -> Result<SecretString, Failure> {
         let (namespace, key) = (&self.namespace, &self.key);
-        match self.holds {
+        let read = match self.holds {
             Holds::Secret => shared.secrets.read(namespace, key).await,
             Holds::ConfigMap => shared.config_maps.read(namespace, key).await,
-        }
+        };
+        Ok(read?.1)
     }
 }
 
-/// Where all is that a connection takes from elsewhere.
+/// What a connection takes from elsewhere.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sources {
-    /// The token.
-    token: Place,
-    /// PEM certificates.
-    ca_bundle: Option<Place>,
+    /// Where the token is.
+    pub token: NamespacedSecretKey,
+    /// Where PEM certificates are.
+    pub ca_bundle: Option<NamespacedCaBundleSource>,
+    /// The headers beside the operator's own.
+    pub headers: Vec<NamespacedHeader>,
 }
 
 impl Sources {
-    /// Those of a connection of this namespace, which are there too.
-    pub fn of_namespace(spec: &AuthentikConnectionSpec, namespace: &str) -> Self {
-        let secret = |at: &SecretKey| Place::at(Holds::Secret, namespace, &at.name, &at.key);
-        let map = |at: &ConfigMapKey| Place::at(Holds::ConfigMap, namespace, &at.name, &at.key);
-        let bundle = spec.ca_bundle_from.as_ref();
-        let of_map = bundle.and_then(|from| from.config_map_key_ref.as_ref().map(map));
-        let of_secret = bundle.and_then(|from| from.secret_key_ref.as_ref().map(secret));
-        Self {
-            token: secret(&spec.token_secret_ref),
-            ca_bundle: of_map.or(of_secret),
-        }
-    }
-
-    /// Those of a cluster connection.
-    pub fn of_cluster(spec: &ClusterAuthentikConnectionSpec) -> Self {
-        let secret =
-            |at: &NamespacedSecretKey| Place::at(Holds::Secret, &at.namespace, &at.name, &at.key);
-        let map = |at: &NamespacedConfigMapKey| {
-            Place::at(Holds::ConfigMap, &at.namespace, &at.name, &at.key)
-        };
-        let bundle = spec.ca_bundle_from.as_ref();
-        let of_map = bundle.and_then(|from| from.config_map_key_ref.as_ref().map(map));
-        let of_secret = bundle.and_then(|from| from.secret_key_ref.as_ref().map(secret));
-        Self {
-            token: secret(&spec.token_secret_ref),
-            ca_bundle: of_map.or(of_secret),
-        }
-    }
-
     /// Whether something of it is in this object.
     pub fn name(&self, holds: Holds, namespace: &str, name: &str) -> bool {
-        let mut places = self.places();
-        places.any(|place| {
+        self.places().iter().any(|place| {
             place.holds == holds && place.namespace == namespace && place.key.name == name
         })
     }
 
-    fn places(&self) -> impl Iterator<Item = &Place> {
-        std::iter::once(&self.token).chain(&self.ca_bundle)
+    fn places(&self) -> Vec<Place> {
+        let mut places = vec![Place::from(&self.token)];
+        places.extend(self.place_of_bundle());
+        places.extend(self.headers.iter().filter_map(place_of_header));
+        places
+    }
+
+    fn place_of_bundle(&self) -> Option<Place> {
+        let from = self.ca_bundle.as_ref()?;
+        let map = from.config_map_key_ref.as_ref().map(Place::from);
+        map.or(from.secret_key_ref.as_ref().map(Place::from))
     }
 
     /// The present versions of all of it.
@@ -129,21 +123,47 @@ impl Sources {
         Ok(versions)
     }
 
-    /// The values, and the versions that they come from.
+    /// The values.
     ///
     /// # Errors
     /// As [`Self::versions`].
-    pub async fn read(&self, shared: &Shared) -> Result<(Vec<SecretVersion>, Given), Failure> {
-        let (version, token) = self.token.read(shared).await?;
-        let mut versions = vec![version];
-        let mut ca_bundle = None;
-        if let Some(place) = &self.ca_bundle {
-            let (version, pem) = place.read(shared).await?;
-            versions.push(version);
-            ca_bundle = Some((place.clone(), pem));
+    pub async fn read(&self, shared: &Shared) -> Result<Given, Failure> {
+        let token = Place::from(&self.token).read(shared).await?;
+        let ca_bundle = match self.place_of_bundle() {
+            Some(place) => Some((place.to_string(), place.read(shared).await?)),
+            None => None,
+        };
+        let mut headers = Vec::new();
+        for header in &self.headers {
+            headers.push(read_header(header, shared).await?);
         }
-        Ok((versions, Given { token, ca_bundle }))
+        Ok(Given {
+            token,
+            ca_bundle,
+            headers,
+        })
     }
+}
+
+fn place_of_header(header: &NamespacedHeader) -> Option<Place> {
+    let from = header.value_from.as_ref()?;
+    Some(Place::from(&from.secret_key_ref))
+}
+
+async fn read_header(header: &NamespacedHeader, shared: &Shared) -> Result<Header, Failure> {
+    let place = place_of_header(header);
+    let value = match &place {
+        Some(place) => place.read(shared).await?,
+        None => {
+            let value = header.value.as_ref();
+            SecretString::from(value.map_or("", |value| value.0.as_str()))
+        }
+    };
+    Ok(Header {
+        name: header.name.clone(),
+        value,
+        is_secret: place.is_some(),
+    })
 }
 
 /// What a connection has been given by Secrets and ConfigMaps.
@@ -151,8 +171,10 @@ impl Sources {
 pub struct Given {
     /// The token.
     pub token: SecretString,
-    /// PEM certificates, and where they are.
-    pub ca_bundle: Option<(Place, SecretString)>,
+    /// Where PEM certificates are, and they themselves.
+    pub ca_bundle: Option<(String, SecretString)>,
+    /// The headers beside the operator's own.
+    pub headers: Vec<Header>,
 }
 
 impl Given {
@@ -163,7 +185,11 @@ impl Given {
 
     /// Whether all of it is the same.
     pub fn is_as(&self, other: &Self) -> bool {
-        self.has_token_of(other) && self.pem() == other.pem()
+        let headers = self.headers.iter().zip(&other.headers);
+        self.has_token_of(other)
+            && self.pem() == other.pem()
+            && self.headers.len() == other.headers.len()
+            && headers.into_iter().all(|(one, other)| one.is_as(other))
     }
 
     /// The PEM certificates.

@@ -13,6 +13,7 @@ use super::{
     health::{Health, asked_to_wait, down},
     object::Object,
     server::Server,
+    sources::Sources,
     status::Seen,
 };
 use crate::{
@@ -77,7 +78,7 @@ struct Told {
 impl Told {
     fn is(&self, known: &Known) -> bool {
         let same_server = match (&self.server, &known.server) {
-            (Some(one), Some(other)) => one.is_same(other),
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
             (None, None) => true,
             _ => false,
         };
@@ -92,8 +93,8 @@ struct Task {
     handle: Arc<Handle>,
     object: Object,
     server: Option<Arc<Server>>,
-    /// Which states of Secrets and ConfigMaps the server's token and certificates come from.
-    versions: Option<Vec<SecretVersion>>,
+    /// What the server's client was made from, and which states of Secrets and ConfigMaps at least.
+    drawn: Option<(Sources, Vec<SecretVersion>)>,
     /// The rest that the server has asked for: another token does not shorten it.
     rest: Rest,
     /// When the server is next probed and listed.
@@ -112,7 +113,7 @@ impl Task {
             shared,
             handle,
             server: None,
-            versions: None,
+            drawn: None,
             rest: Rest::default(),
             due: Instant::now(),
             failures: 0,
@@ -148,7 +149,7 @@ impl Task {
             failure: result
                 .as_ref()
                 .err()
-                .filter(|_| self.versions.is_none() || !self.is_down())
+                .filter(|_| self.drawn.is_none() || !self.is_down())
                 .cloned(),
         };
         *self.handle.known.write() = known.clone();
@@ -288,17 +289,20 @@ impl Task {
         }
         let (shared, sources) = (self.shared.clone(), &declared.sources);
         let versions = sources.versions(&shared).await;
-        let versions = versions.inspect_err(|_| self.versions = None)?;
+        let drawn = (
+            sources.clone(),
+            versions.inspect_err(|_| self.drawn = None)?,
+        );
         if let Some(server) = self
             .server
             .clone()
-            .filter(|_| self.versions.as_ref() == Some(&versions))
+            .filter(|_| self.drawn.as_ref() == Some(&drawn))
         {
             return Ok(server);
         }
         let read = sources.read(&shared).await;
-        let (versions, given) = read.inspect_err(|_| self.versions = None)?;
-        self.versions = Some(versions);
+        let given = read.inspect_err(|_| self.drawn = None)?;
+        self.drawn = Some(drawn);
         let known = self.server.clone();
         if let Some(server) = known.as_ref().filter(|server| server.given.is_as(&given)) {
             // It is due now where it was down for want of its Secret.
