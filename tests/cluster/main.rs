@@ -40,6 +40,7 @@ mod outage;
 mod owners;
 mod permissions;
 mod protected;
+mod proxies;
 mod readable;
 mod references;
 mod rehearsed;
