@@ -68,11 +68,11 @@ fn of_environment(
     };
     let proxy = variable(upper).or_else(|| variable(lower))?;
     let no = variable("NO_PROXY").or_else(|| variable("no_proxy"));
-    let rules = Matcher::builder()
-        .all(proxy.as_str())
-        .no(no.unwrap_or_default());
-    rules.build().intercept(server)?;
-    Some((upper, proxy))
+    let no = no.unwrap_or_default();
+    let rules = Matcher::builder().all(proxy.as_str()).no(no.as_str());
+    // The rules take `*` for all names, and for no address.
+    let is_used = no.trim() != "*" && rules.build().intercept(server).is_some();
+    is_used.then_some((upper, proxy))
 }
 
 /// The proxy's URL, which may hold a password: no error repeats it.
