@@ -58,7 +58,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_to_do() {
         ),
         (
             "apiVersion: authentik-operator.io/v1alpha1\nkind: DuoStage\nmetadata: {name: duo}\nspec:\n  clientId: a\n  clientSecret: {secretKeyRef: {name: duo, key: secret}}\n".to_owned(),
-            "mfa.yaml:4: spec.apiHostname: is missing; add it",
+            "mfa.yaml:4: spec: apiHostname or apiHostnameFrom is needed, and not both; set one of the two",
         ),
         (
             "apiVersion: authentik-operator.io/v1beta1\nkind: DuoStage\n".to_owned(),

@@ -25,7 +25,7 @@ pub struct Desired {
     pub name: String,
     /// The readable fields that are managed.
     pub fields: Fields,
-    /// The write-only fields that are managed, and the Secrets they come from; none: to be emptied.
+    /// The managed fields whose values come from Secrets, and which Secrets; none: to be emptied.
     pub secrets: BTreeMap<&'static str, Option<SecretVersion>>,
     /// Fields that are managed but that this version of authentik is known not to have.
     pub unsupported: Vec<&'static Field>,

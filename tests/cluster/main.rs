@@ -19,6 +19,7 @@ mod claims;
 mod commands;
 mod connections;
 mod deletion;
+mod duo;
 mod export;
 mod faults;
 mod fields;

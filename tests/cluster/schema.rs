@@ -582,6 +582,8 @@ async fn the_values_of_a_duo_stage() {
             DUO,
             &[
                 (json!({"clientId": " "}), "clientId is blank"),
+                (json!({"clientIdFrom": secret("duo", "id")}), "clientId or clientIdFrom is needed, and not both"),
+                (json!({"apiHostnameFrom": secret("duo", "host")}), "apiHostname or apiHostnameFrom is needed, and not both"),
                 (json!({"clientId": "x".repeat(1025)}), "may not be more than 1024"),
                 (json!({"apiHostname": ""}), "apiHostname is blank"),
                 (json!({"apiHostname": "https://api-1.duosecurity.com"}), host),
@@ -613,7 +615,10 @@ async fn what_a_kind_cannot_do_without_is_required() {
                 let mut spec = least.clone();
                 spec.as_object_mut().expect("fields").remove(field);
                 let refused = dry_run(test, kind, &spec).await.expect_err("it is refused");
-                let words = format!("spec.{field}: Required value");
+                let words = match field.as_str() {
+                    "clientId" | "apiHostname" => format!("{field} or {field}From is needed"),
+                    _ => format!("spec.{field}: Required value"),
+                };
                 assert!(refused.message.contains(&words), "{}", refused.message);
             }
         }
