@@ -10,7 +10,7 @@ use std::{
 };
 
 use authentik_stage_operator::{
-    authentik::{Budget, Client, Config, Gate, Observer, agent},
+    authentik::{Budget, Client, Config, Gate, Observer, Pause, agent},
     impact::{Failure, Outcome, Report, Stage, assess, merged, text},
     kinds::Fields,
 };
@@ -47,11 +47,13 @@ fn client(simulator: &Simulator, token: &str) -> Client {
     let config = Config {
         url: simulator.url(),
         token: token.to_owned().into(),
+        headers: Vec::new(),
         ca_bundle: None,
         timeout: Duration::from_secs(30),
         requests_per_second: None,
         max_concurrent_requests: None,
         budget: Budget::default(),
+        pause: Pause::default(),
         observer: Observer::default(),
         gate: Gate::default(),
         agent: agent("tests"),

@@ -10,7 +10,11 @@ use kube::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::SecretKey;
+use super::{
+    SecretKey,
+    header::{Header, NamespacedHeader, no_header_twice},
+    source::{CaBundleSource, NamespacedCaBundleSource, NamespacedSecretKey},
+};
 
 const DEFAULT_TIMEOUT: StdDuration = StdDuration::from_secs(30);
 const LONGEST_TIMEOUT: StdDuration = StdDuration::from_secs(60);
@@ -34,6 +38,11 @@ fn go_duration(field: &str, longest: &str, example: &str) -> Rule {
     )))
 }
 
+fn one_ca_bundle() -> Rule {
+    Rule::new("!(has(self.caBundle) && has(self.caBundleFrom))")
+        .message("caBundle and caBundleFrom are both set; keep one of the two")
+}
+
 /// The settings that both kinds of connection share.
 #[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,7 +51,7 @@ pub struct ConnectionSettings {
     #[schemars(length(max = 2048))]
     #[x_kube(validation = url_form())]
     pub url: String,
-    /// PEM certificates of private CAs to trust beside the public ones.
+    /// PEM certificates of private CAs to trust beside the public ones. Those that are renewed are better off in `caBundleFrom`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 262144))]
     #[x_kube(validation = Rule::new("self.contains('-----BEGIN CERTIFICATE-----')").message("caBundle holds no PEM certificate; write the CA's certificate, from -----BEGIN CERTIFICATE----- on"))]
@@ -119,12 +128,21 @@ impl ConnectionSettings {
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = one_ca_bundle())]
 pub struct AuthentikConnectionSpec {
     /// How to reach the server.
     #[serde(flatten)]
     pub settings: ConnectionSettings,
     /// The key of a Secret in the same namespace that holds an API token.
     pub token_secret_ref: SecretKey,
+    /// Where PEM certificates of private CAs are, to trust beside the public ones. They are read again when they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_from: Option<CaBundleSource>,
+    /// Headers of each request beside the operator's own, as for an access proxy in front of authentik.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = no_header_twice())]
+    pub headers: Option<Vec<Header>>,
 }
 
 /// An authentik server for the resources of many namespaces.
@@ -155,29 +173,24 @@ pub struct AuthentikConnectionSpec {
     )
 )]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = one_ca_bundle())]
 pub struct ClusterAuthentikConnectionSpec {
     /// How to reach the server.
     #[serde(flatten)]
     pub settings: ConnectionSettings,
     /// The key of a Secret that holds an API token.
     pub token_secret_ref: NamespacedSecretKey,
+    /// Where PEM certificates of private CAs are, to trust beside the public ones. They are read again when they change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_bundle_from: Option<NamespacedCaBundleSource>,
+    /// Headers of each request beside the operator's own, as for an access proxy in front of authentik.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = no_header_twice())]
+    pub headers: Option<Vec<NamespacedHeader>>,
     /// The namespaces whose resources may use this connection, by their labels. `{}` is all; omitted is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_namespaces: Option<LabelSelector>,
-}
-
-/// One key of a Secret in a named namespace.
-#[derive(Clone, Debug, Deserialize, KubeSchema, PartialEq, Serialize)]
-pub struct NamespacedSecretKey {
-    /// The Secret's namespace.
-    #[schemars(length(min = 1, max = 63))]
-    pub namespace: String,
-    /// The Secret's name.
-    #[schemars(length(min = 1, max = 253))]
-    pub name: String,
-    /// The key in its data.
-    #[schemars(length(min = 1, max = 253))]
-    pub key: String,
 }
 
 /// What the operator knows of the server.

@@ -2,20 +2,27 @@
 
 mod binding;
 mod connection;
+mod header;
 mod policy;
 mod reference;
 pub mod schema;
+mod source;
 mod status;
 
 pub use binding::{BoundFlow, FlowBinding, InvalidResponseAction, PolicyEngineMode};
 pub use connection::{
     AuthentikConnection, AuthentikConnectionSpec, ClusterAuthentikConnection,
-    ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus, NamespacedSecretKey,
+    ClusterAuthentikConnectionSpec, ConnectionSettings, ConnectionStatus,
 };
+pub use header::{Header, HeaderText, NamespacedHeader, NamespacedSecretSource};
 pub use policy::{AdoptionPolicy, Common, DeletionPolicy, ManagementPolicy, StageCommon};
 pub use reference::{
     ConnectionKind, ConnectionReference, DeviceTypeReference, FlowReference, MappingReference,
     ResourceReference, SecretKey, SecretSource, StageReference, can_be_named,
+};
+pub use source::{
+    CaBundleSource, ConfigMapKey, NamespacedCaBundleSource, NamespacedConfigMapKey,
+    NamespacedSecretKey,
 };
 pub use status::{
     Author, Change, DriftedField, FlowStatus, Identity, SentSecret, Status, condition,

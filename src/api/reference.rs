@@ -27,7 +27,8 @@ pub fn can_be_named(name: &str) -> bool {
     name.split('.').all(part)
 }
 
-fn exactly_one(what: &str, fields: &[&str]) -> Rule {
+/// A rule that asks for one of these fields, and for no other beside it.
+pub(super) fn exactly_one(what: &str, fields: &[&str]) -> Rule {
     let set: Vec<_> = fields
         .iter()
         .map(|field| format!("has(self.{field})"))

@@ -128,6 +128,14 @@ pub fn not_blank(field: &str) -> Rule {
     )))
 }
 
+/// A rule that asks for one of two fields of a spec, and not both.
+#[must_use]
+pub fn one_of(field: &str, other: &str) -> Rule {
+    Rule::new(format!("has(self.{field}) != has(self.{other})")).message(Message::Message(format!(
+        "{field} or {other} is needed, and not both; set one of the two"
+    )))
+}
+
 /// A rule that refuses text with control characters, some of which authentik strips and none of which can be shown.
 #[must_use]
 pub fn no_control_characters(field: &str) -> Rule {

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Longest wait taken from a server's `Retry-After`.
-const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(300);
 
 /// An answer, read to its end.
 pub(super) struct Answer {

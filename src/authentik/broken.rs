@@ -124,7 +124,7 @@ fn tls_cause(error: &rustls::Error) -> &'static str {
     match problem {
         // A bad signature is what a renewed CA of the same name looks like.
         Bad::UnknownIssuer | Bad::BadSignature => {
-            "TLS: the certificate is not trusted (set caBundle)"
+            "TLS: the certificate is not trusted (set caBundle or caBundleFrom)"
         }
         Bad::Expired | Bad::ExpiredContext { .. } => "TLS: the certificate has expired",
         Bad::NotValidYet | Bad::NotValidYetContext { .. } => {

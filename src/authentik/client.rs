@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{
     answer::Success,
     collection::{Address, Collection},
-    config::{Config, ConfigError},
-    error::Error,
+    config::Config,
+    error::{ConfigError, Error},
     reading::{Keyed, Weigh},
     receive::FREE,
     shown::{Remote, Shown},

@@ -9,7 +9,13 @@ use reqwest::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{budget::Budget, collection::Collection, error::Error};
+use super::{
+    budget::Budget,
+    collection::Collection,
+    error::{ConfigError, Error},
+    header::{self, Header},
+    pause::Pause,
+};
 
 /// Requests under way at once when the configuration names no limit.
 const DEFAULT_CONCURRENCY: usize = 4;
@@ -23,6 +29,12 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Longest time for one request, whatever the configuration says: a server that hangs is not waited for longer.
 const MAX_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The field of a connection with certificates to trust, as errors name it.
+pub const CA_BUNDLE: &str = "caBundle";
+
+/// Most bytes of certificates to trust.
+const MAX_CA_BUNDLE: usize = 256 * 1024;
 
 /// Where authentik's API is below its URL.
 const API: &str = "/api/v3";
@@ -102,6 +114,8 @@ pub struct Config {
     pub url: String,
     /// API token. Whitespace around it is dropped: a Secret made from a file ends in a newline.
     pub token: SecretString,
+    /// Headers of each request beside the client's own.
+    pub headers: Vec<Header>,
     /// PEM certificates to trust besides the system's own.
     pub ca_bundle: Option<String>,
     /// Limit for one request, from connecting to the last byte of the answer. Waiting for its turn doesn't count. A minute at most.
@@ -112,6 +126,8 @@ pub struct Config {
     pub max_concurrent_requests: Option<usize>,
     /// The bytes of answers in flight; shared by all clients that get a clone of it.
     pub budget: Budget,
+    /// The rest that the server has asked for; shared by all clients that get a clone of it.
+    pub pause: Pause,
     /// Told of every request that has ended.
     pub observer: Observer,
     /// Asked before every request.
@@ -127,18 +143,11 @@ pub fn agent(instance: &str) -> String {
     format!("{PROGRAM} ({instance})")
 }
 
-/// A [`Config`] that can't work. Its text names the field and never repeats a value, for a value may hold a credential.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{field}: {problem}")]
-pub struct ConfigError {
-    /// The field as a connection's spec spells it, or `token`.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub problem: &'static str,
-}
-
 fn refuse<T>(field: &'static str, problem: &'static str) -> Result<T, ConfigError> {
-    Err(ConfigError { field, problem })
+    Err(ConfigError {
+        field: field.into(),
+        problem,
+    })
 }
 
 /// The URL as an identity: scheme and host in lower case, no default port, no slash and no `/api/v3` at the end.
@@ -198,21 +207,29 @@ impl Config {
             return refuse("token", "holds characters that a header can't carry");
         };
         bearer.set_sensitive(true);
-        Ok(HeaderMap::from_iter([
+        let mut headers = HeaderMap::from_iter([
             (AUTHORIZATION, bearer),
             (ACCEPT, HeaderValue::from_static("application/json")),
             // From 2025.10 on error texts follow this header; conditions must not change with a server's default.
             (ACCEPT_LANGUAGE, HeaderValue::from_static("en")),
-        ]))
+        ]);
+        header::add(&mut headers, &self.headers)?;
+        Ok(headers)
     }
 
     fn extra_roots(&self) -> Result<Vec<Certificate>, ConfigError> {
         let Some(pem) = &self.ca_bundle else {
             return Ok(Vec::new());
         };
+        if pem.len() > MAX_CA_BUNDLE {
+            return refuse(
+                CA_BUNDLE,
+                "is larger than 256 KiB; leave the public CAs out",
+            );
+        }
         match Certificate::from_pem_bundle(pem.as_bytes()) {
             Ok(roots) if !roots.is_empty() => Ok(roots),
-            _ => refuse("caBundle", "holds no PEM certificate"),
+            _ => refuse(CA_BUNDLE, "holds no PEM certificate"),
         }
     }
 
@@ -238,7 +255,7 @@ impl Config {
             _ => builder.tls_certs_merge(roots),
         };
         builder.build().or_else(|_| match bundled {
-            true => refuse("caBundle", "holds a certificate that can't be read"),
+            true => refuse(CA_BUNDLE, "holds a certificate that can't be read"),
             false => refuse("url", "https, but this system has no CA certificates"),
         })
     }

@@ -1,6 +1,6 @@
 //! What can go wrong, by what to do about it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, time::Duration};
 
 use super::shown::Shown;
 
@@ -39,7 +39,7 @@ pub enum Error {
     Unavailable {
         /// What was seen.
         cause: Shown,
-        /// How long the server asks to be left alone; an hour at most.
+        /// How long the server asks to be left alone; five minutes at most.
         retry_after: Option<Duration>,
         /// True after a write that may have been carried out all the same: look before writing again.
         outcome_unknown: bool,
@@ -73,6 +73,16 @@ pub enum Error {
     /// The client was closed, or its [`Gate`](super::Gate), before the request was sent.
     #[error("the operator is ending")]
     Closed,
+}
+
+/// A [`Config`](super::Config) that can't work. Its text names the field and never repeats a value, for a value may hold a credential.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct ConfigError {
+    /// The field as a connection's spec spells it, or `token`.
+    pub field: Cow<'static, str>,
+    /// What is wrong with it.
+    pub problem: &'static str,
 }
 
 /// What was denied.
@@ -113,7 +123,7 @@ impl Error {
             .any(|text| text.as_str().contains("already exists"))
     }
 
-    /// How long the server asks to be left alone; an hour at most.
+    /// How long the server asks to be left alone; five minutes at most.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Error::Unavailable { retry_after, .. } => *retry_after,

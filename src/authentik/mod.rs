@@ -12,11 +12,13 @@
 //! collection  what authentik keeps, where, and the permissions for it
 //! shown       texts of a server: as they came, and made fit to be shown
 //! error       what can go wrong, by what to do about it
+//! pause       the rest that a server has asked for
 //! budget      how many bytes of answers may be in memory at once
 //! receive     the body of one answer: bounded in size and time
 //! answer      one answer, and how its body is read
 //! refusal     how an answer that is no success becomes an error
 //! broken      how a connection without a whole answer does
+//! header      headers that a connection adds to each request
 //! config      what a connection needs, and what can be wrong with it
 //! trace       the span of one request, and the headers that carry it
 //! transport   one request and its answer: paced, bounded, logged without its content
@@ -45,7 +47,9 @@ pub mod duration;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod header;
 mod list;
+mod pause;
 mod people;
 mod reading;
 mod receive;
@@ -65,9 +69,11 @@ pub use self::{
     certificate::Certificate,
     client::{Client, ObjectId},
     collection::{Collection, Definition, former_permission, model_permission, permission},
-    config::{Config, ConfigError, Gate, Observed, Observer, agent, base_url},
-    error::{DeniedKind, Error},
+    config::{CA_BUNDLE, Config, Gate, Observed, Observer, agent, base_url},
+    error::{ConfigError, DeniedKind, Error},
+    header::Header,
     list::Glance,
+    pause::Pause,
     people::{Account, Device, Person},
     reading::{Keyed, Listing, Weigh},
     shown::{Remote, Shown, one_line},

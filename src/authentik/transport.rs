@@ -26,8 +26,10 @@ use super::{
     broken::{Sent, broken},
     budget::Purse,
     collection::{Collection, model_permission},
-    config::{Config, ConfigError, Gate, Observed, Observer},
-    error::Error,
+    config::{Config, Gate, Observed, Observer},
+    error::{ConfigError, Error},
+    header::Header,
+    pause::Pause,
     receive::{Bound, Broken, FREE, receive},
     refusal::{Asked, refusal},
     shown::Redactor,
@@ -58,6 +60,7 @@ pub(super) struct Transport {
     rate: Option<DefaultDirectRateLimiter>,
     slots: Semaphore,
     purse: Purse,
+    pause: Pause,
     observer: Observer,
     gate: Gate,
 }
@@ -96,6 +99,12 @@ impl Meter {
     }
 }
 
+/// Knows the token, and what was given for headers.
+fn redactor(config: &Config) -> Redactor {
+    let headers = config.headers.iter().filter_map(Header::secret);
+    Redactor::new(config.token()).and(&headers.collect::<Vec<_>>())
+}
+
 impl Request<'_> {
     fn is_write(&self) -> bool {
         self.method != Method::GET && self.method != Method::OPTIONS
@@ -108,13 +117,14 @@ impl Transport {
         Ok(Transport {
             http: config.http(&api_root)?,
             api_root,
-            redactor: Redactor::new(config.token()),
+            redactor: redactor(config),
             timeout: config.timeout(),
             rate: config
                 .rate()?
                 .map(|rate| RateLimiter::direct(Quota::per_second(rate))),
             slots: Semaphore::new(config.concurrency()?),
             purse: Purse::new(&config.budget),
+            pause: config.pause.clone(),
             observer: config.observer.clone(),
             gate: config.gate.clone(),
         })
@@ -164,6 +174,9 @@ impl Transport {
             result
         });
         let error = result.as_ref().err();
+        if let Some(error) = error {
+            self.pause.heed(error);
+        }
         trace::ended(&span, status, error);
         self.observer.tell(&Observed {
             method: &request.method,
@@ -176,19 +189,23 @@ impl Transport {
         result
     }
 
-    /// Waits until the request may be sent.
+    /// Waits until the request may be sent. Where the server has asked for a rest it is not: waiting for that would keep
+    /// a turn that whoever asks can use better.
     async fn turn(&self, request: &Request<'_>) -> Result<Option<SemaphorePermit<'_>>, Error> {
         let mut slot = None;
         if request.queues {
             slot = Some(self.slots.acquire().await.map_err(|_| Error::Closed)?);
+            // Who may not be sent takes nothing of the pace.
+            self.pause.is_over()?;
             if let Some(rate) = &self.rate {
                 rate.until_ready().await;
             }
         }
-        match self.slots.is_closed() || !self.gate.is_open() {
-            true => Err(Error::Closed),
-            false => Ok(slot),
+        if self.slots.is_closed() || !self.gate.is_open() {
+            return Err(Error::Closed);
         }
+        self.pause.is_over()?;
+        Ok(slot)
     }
 
     /// The path below the API's root without what differs from object to object.

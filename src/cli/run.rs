@@ -14,7 +14,7 @@ use crate::{
     api::MANAGER,
     controller::{Controller, Options},
     ops::{
-        http,
+        http, kubernetes,
         leader::{Candidate, Leadership},
         logs,
         traces::Traces,
@@ -97,7 +97,7 @@ impl Run {
     pub async fn run(self) -> Result<(), String> {
         let traces = Traces::new(self.otlp_endpoint.as_deref())?;
         logs::init(self.log_format, &self.log, &traces)?;
-        let client = Client::try_default().await.map_err(|error| {
+        let client = kubernetes::client().await.map_err(|error| {
             format!("no Kubernetes to talk to: {error}; set KUBECONFIG or run in a cluster")
         })?;
         let candidate = self.leader_election.then(|| self.candidate(client.clone()));

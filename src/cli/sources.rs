@@ -2,14 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-use kube::Client;
-
 use super::{output::Failed, target::Target};
 use crate::{
     manifests::{Input, Problem, Set, files},
     offline::{Known, Server, known},
+    ops::kubernetes,
 };
+use clap::Args;
 
 /// The most problems that are shown at one time.
 const MOST_PROBLEMS: usize = 50;
@@ -56,7 +55,7 @@ impl Sources {
         if set.ours.is_empty() {
             return Err(format!(
                 "among the {} manifests there is none of a kind of authentik-operator.io",
-                set.others + set.secrets.len() + set.namespaces.len()
+                set.others + set.secrets.len() + set.config_maps.len() + set.namespaces.len()
             )
             .into());
         }
@@ -124,7 +123,7 @@ impl Knowledge {
         if !self.cluster {
             return Ok(Known::default());
         }
-        let client = Client::try_default().await;
+        let client = kubernetes::client().await;
         let client = client.map_err(|error| {
             format!("--cluster: no Kubernetes to talk to: {error}; set KUBECONFIG")
         })?;

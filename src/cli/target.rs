@@ -6,7 +6,7 @@ use clap::Args;
 use secrecy::SecretString;
 
 use super::output::Failed;
-use crate::authentik::{Budget, Client, Config, Gate, Observer, agent};
+use crate::authentik::{Budget, Client, Config, Gate, Observer, Pause, agent};
 
 /// The variable of the environment that holds the token.
 const TOKEN: &str = "AUTHENTIK_TOKEN";
@@ -69,11 +69,13 @@ impl Target {
         Ok(Config {
             url,
             token,
+            headers: Vec::new(),
             ca_bundle: self.ca_bundle()?,
             timeout: Duration::from_secs(self.timeout),
             requests_per_second: None,
             max_concurrent_requests: None,
             budget: Budget::default(),
+            pause: Pause::default(),
             observer,
             gate: Gate::default(),
             agent: agent("command line"),

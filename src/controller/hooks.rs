@@ -3,17 +3,19 @@
 use std::{future::Future, sync::Arc};
 
 use futures::{FutureExt, future::BoxFuture};
-use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Secret};
 use kube::{
     Api, Resource, ResourceExt,
     core::{DeserializeGuard, ObjectMeta, PartialObjectMeta},
 };
 
 use super::{
-    connection::{Connection, Declared, key},
+    connection::{Connection, Declared, Holds, key},
     context::Context,
     keys::{ConnectionKey, Dependency, kind_name},
     resource::{Begun, dependencies, reconcile, refuse, unreadable},
+    secrets::{Held, Holder},
+    shared::Shared,
     watch::{Hooks, Stop, Watchable, control, follow},
 };
 use crate::{
@@ -56,7 +58,8 @@ impl Tasks {
     pub fn in_scope(&mut self, scope: Option<String>, watch_secrets: bool) {
         self.namespace = scope;
         if watch_secrets {
-            self.secrets();
+            self.held::<Secret>();
+            self.held::<ConfigMap>();
         }
         self.connections::<AuthentikConnection>(self.api());
         for_each_kind(self);
@@ -121,27 +124,27 @@ impl Tasks {
         self.follow(api, hooks);
     }
 
-    fn secrets(&mut self) {
-        let hooks = Hooks::<PartialObjectMeta<Secret>> {
-            kind: "Secret",
-            seen: |ctx, secret| {
-                let (namespace, name) = (secret.namespace().unwrap_or_default(), secret.name_any());
+    /// Adds the watch of what holds values by key.
+    fn held<T: Followed>(&mut self) {
+        let hooks = Hooks::<PartialObjectMeta<T>> {
+            kind: T::KIND,
+            seen: |ctx, object| {
+                let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
                 let (uid, version) = (
-                    secret.uid().unwrap_or_default(),
-                    secret.resource_version().unwrap_or_default(),
+                    object.uid().unwrap_or_default(),
+                    object.resource_version().unwrap_or_default(),
                 );
-                if ctx.shared.secrets.seen(&namespace, &name, uid, version) {
-                    secret_changed(ctx, &namespace, &name);
+                if T::held(&ctx.shared).seen(&namespace, &name, uid, version) {
+                    T::changed(ctx, &namespace, &name);
                 }
             },
             gone: |ctx, namespace, name| {
-                ctx.shared.secrets.forget(namespace, name);
-                secret_changed(ctx, namespace, name);
+                T::held(&ctx.shared).forget(namespace, name);
+                T::changed(ctx, namespace, name);
             },
-            known: |ctx, namespace| ctx.shared.secrets.keys(namespace),
-            refused: |ctx, namespace, refused| ctx.shared.secrets.refused(namespace, refused),
-            // Helm keeps its releases in large Secrets of this type, several of each.
-            fields: "type!=helm.sh/release.v1",
+            known: |ctx, namespace| T::held(&ctx.shared).keys(namespace),
+            refused: |ctx, namespace, refused| T::held(&ctx.shared).refused(namespace, refused),
+            fields: T::FIELDS,
         };
         self.follow(self.api(), hooks);
     }
@@ -172,10 +175,45 @@ impl Tasks {
     }
 }
 
-fn secret_changed(ctx: &Context, namespace: &str, name: &str) {
-    let dependency = Dependency::Secret(namespace.to_owned(), name.to_owned());
-    ctx.shared.changed(&dependency);
-    ctx.registry.secret_changed(namespace, name);
+/// What holds values by key, and who uses them.
+trait Followed: Holder {
+    /// What its watch leaves out, as a field selector.
+    const FIELDS: &'static str;
+
+    /// What is known of such objects.
+    fn held(shared: &Shared) -> &Held<Self>;
+
+    /// Tells those that use this object.
+    fn changed(ctx: &Context, namespace: &str, name: &str);
+}
+
+impl Followed for Secret {
+    // Helm keeps its releases in large Secrets of this type, several of each.
+    const FIELDS: &'static str = "type!=helm.sh/release.v1";
+
+    fn held(shared: &Shared) -> &Held<Self> {
+        &shared.secrets
+    }
+
+    fn changed(ctx: &Context, namespace: &str, name: &str) {
+        let dependency = Dependency::Secret(namespace.to_owned(), name.to_owned());
+        ctx.shared.changed(&dependency);
+        let registry = &ctx.registry;
+        registry.source_changed(Holds::Secret, namespace, name);
+    }
+}
+
+impl Followed for ConfigMap {
+    const FIELDS: &'static str = "";
+
+    fn held(shared: &Shared) -> &Held<Self> {
+        &shared.config_maps
+    }
+
+    fn changed(ctx: &Context, namespace: &str, name: &str) {
+        let registry = &ctx.registry;
+        registry.source_changed(Holds::ConfigMap, namespace, name);
+    }
 }
 
 impl ForEachKind for Tasks {

@@ -4,7 +4,7 @@
 //! keys        the names of what is kept apart
 //! kubernetes  every write to Kubernetes
 //! events      Kubernetes events
-//! secrets     the Secrets' versions and values
+//! secrets     the versions and values of Secrets and ConfigMaps
 //! namespaces  the namespaces' labels
 //! queue       what is due
 //! memory      what is known of each resource
@@ -51,7 +51,7 @@ use crate::{
 pub struct Options {
     /// The namespaces whose resources are reconciled; none: all.
     pub namespaces: Vec<String>,
-    /// Whether Secrets are watched; else one is looked at whenever what names it is.
+    /// Whether Secrets and ConfigMaps are watched; else one is looked at whenever what names it is.
     pub watch_secrets: bool,
     /// Whether this replica works; by default it always does.
     pub leadership: Leadership,
@@ -85,9 +85,9 @@ impl Controller {
         };
         let mut kinds = Kinds(0);
         for_each_kind(&mut kinds);
-        // Each scope has one watch a stage kind, one of connections and, where they are watched, one of Secrets;
-        // cluster connections and namespaces have one each.
-        let watches = scopes.len() * (kinds.0 + 1 + usize::from(options.watch_secrets)) + 2;
+        // Each scope has one watch a stage kind, one of connections and, where they are watched, one of Secrets and one of
+        // ConfigMaps; cluster connections and namespaces have one each.
+        let watches = scopes.len() * (kinds.0 + 1 + 2 * usize::from(options.watch_secrets)) + 2;
         let namespaces = options.namespaces.clone();
         let watched = match options.namespaces {
             _ if !options.watch_secrets => Watched::Nowhere,

@@ -1,12 +1,20 @@
-//! Secrets: which versions exist, from a watch of their metadata alone, and their values, read when they
+//! Secrets and ConfigMaps: which versions exist, from a watch of their metadata alone, and their values, read when they
 //! are sent and kept nowhere.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    fmt::Debug,
+    marker::PhantomData,
+};
 
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{ConfigMap, Secret},
+};
+use kube::{Api, Client, Resource};
 use parking_lot::Mutex;
 use secrecy::SecretString;
+use serde::de::DeserializeOwned;
 
 use crate::{
     api::{SecretKey, can_be_named},
@@ -16,17 +24,57 @@ use crate::{
     },
 };
 
-/// A Secret's uid and resourceVersion.
+/// What holds values by key.
+pub trait Holder:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    /// The name of the kind.
+    const KIND: &'static str;
+    /// Why it fails that a value is not there.
+    const MISSING: Reason;
+
+    /// The value in this key.
+    fn take(self, key: &str) -> Option<Vec<u8>>;
+}
+
+impl Holder for Secret {
+    const KIND: &'static str = "Secret";
+    const MISSING: Reason = Reason::SecretNotFound;
+
+    fn take(self, key: &str) -> Option<Vec<u8>> {
+        Some(self.data?.remove(key)?.0)
+    }
+}
+
+impl Holder for ConfigMap {
+    const KIND: &'static str = "ConfigMap";
+    const MISSING: Reason = Reason::ReferenceNotFound;
+
+    fn take(self, key: &str) -> Option<Vec<u8>> {
+        let text = self.data.and_then(|mut data| data.remove(key));
+        let bytes = || Some(self.binary_data?.remove(key)?.0);
+        text.map(String::into_bytes).or_else(bytes)
+    }
+}
+
+/// An object's uid and resourceVersion.
 type Version = (String, String);
 
-/// The newest version of a Secret that is known.
+/// The newest version of an object that is known.
 struct Newest {
     version: Version,
     /// Whether the watch has shown it; else it was read.
     shown: bool,
 }
 
-/// Where Secrets are watched.
+/// Where Secrets and ConfigMaps are watched.
+#[derive(Clone)]
 pub enum Watched {
     /// In all namespaces.
     Everywhere,
@@ -47,16 +95,23 @@ impl Watched {
 }
 
 /// The versions of all Secrets where they are watched.
-pub struct Secrets {
+pub type Secrets = Held<Secret>;
+
+/// The versions of all ConfigMaps where they are watched.
+pub type ConfigMaps = Held<ConfigMap>;
+
+/// The versions of all objects of one kind where they are watched.
+pub struct Held<T> {
     client: Client,
     watched: Watched,
     /// Namespaces (none: all) of which Kubernetes refuses the watch.
     refused: Mutex<HashSet<Option<String>>>,
     known: Mutex<HashMap<(String, String), Newest>>,
+    kind: PhantomData<fn() -> T>,
 }
 
-impl Secrets {
-    /// An empty index of the Secrets that are watched.
+impl<T: Holder> Held<T> {
+    /// An empty index of the objects that are watched.
     #[must_use]
     pub fn new(client: Client, watched: Watched) -> Self {
         Self {
@@ -64,10 +119,11 @@ impl Secrets {
             watched,
             refused: Mutex::default(),
             known: Mutex::default(),
+            kind: PhantomData,
         }
     }
 
-    /// Whether the Secrets of resources are watched at all.
+    /// Whether they are watched at all.
     pub fn are_watched(&self) -> bool {
         !matches!(self.watched, Watched::Nowhere)
     }
@@ -90,7 +146,7 @@ impl Secrets {
             && !refused.contains(&Some(namespace.to_owned()))
     }
 
-    /// Notes a Secret that the watch shows. Returns whether it has shown another one before. A watch that lags behind
+    /// Notes an object that the watch shows. Returns whether it has shown another one before. A watch that lags behind
     /// what was read changes nothing.
     pub fn seen(&self, namespace: &str, name: &str, uid: String, resource_version: String) -> bool {
         let key = (namespace.to_owned(), name.to_owned());
@@ -113,7 +169,7 @@ impl Secrets {
         }
     }
 
-    /// Notes a Secret that was read, where that is newer than what the watch has shown: what is sent now is not sent
+    /// Notes an object that was read, where that is newer than what the watch has shown: what is sent now is not sent
     /// again once the watch shows it.
     fn was_read(&self, namespace: &str, version: &SecretVersion) {
         if !self.covers(namespace) {
@@ -134,13 +190,13 @@ impl Secrets {
         }
     }
 
-    /// The Secret is gone.
+    /// The object is gone.
     pub fn forget(&self, namespace: &str, name: &str) {
         let key = (namespace.to_owned(), name.to_owned());
         self.known.lock().remove(&key);
     }
 
-    /// Every Secret known in this namespace (none: all), to find those that have gone unseen.
+    /// Every object known in this namespace (none: all), to find those that have gone unseen.
     pub fn keys(&self, namespace: Option<&str>) -> Vec<(String, String)> {
         let known = self.known.lock();
         let keys = known.keys();
@@ -149,10 +205,10 @@ impl Secrets {
             .collect()
     }
 
-    /// The Secret's present version: read where it is not watched.
+    /// The object's present version: read where it is not watched.
     ///
     /// # Errors
-    /// `SecretNotFound` when there is none.
+    /// [`Holder::MISSING`] when there is none.
     pub async fn version(
         &self,
         namespace: &str,
@@ -166,7 +222,7 @@ impl Secrets {
             let known = known.get(&(namespace.to_owned(), key.name.clone()));
             known.map(|known| known.version.clone())
         };
-        let (uid, resource_version) = found.ok_or_else(|| missing(namespace, key))?;
+        let (uid, resource_version) = found.ok_or_else(|| missing::<T>(namespace, key))?;
         Ok(SecretVersion {
             name: key.name.clone(),
             key: key.key.clone(),
@@ -175,42 +231,41 @@ impl Secrets {
         })
     }
 
-    /// The value in this key, and the version of the Secret that it comes from.
+    /// The value in this key, and the version of the object that it comes from.
     ///
     /// # Errors
-    /// `SecretNotFound` when there is no such Secret, or no such key in it, or no text in the key.
+    /// [`Holder::MISSING`] when there is no such object, or no such key in it, or no text in the key.
     pub async fn read(
         &self,
         namespace: &str,
         key: &SecretKey,
     ) -> Result<(SecretVersion, SecretString), Failure> {
         if !can_be_named(&key.name) || !can_be_named(namespace) {
-            return Err(missing(namespace, key));
+            return Err(missing::<T>(namespace, key));
         }
-        let secrets: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
-        let secret = secrets
-            .get_opt(&key.name)
-            .await?
-            .ok_or_else(|| missing(namespace, key))?;
+        let api: Api<T> = Api::namespaced(self.client.clone(), namespace);
+        let found = api.get_opt(&key.name).await?;
+        let found = found.ok_or_else(|| missing::<T>(namespace, key))?;
+        let meta = found.meta();
         let version = SecretVersion {
             name: key.name.clone(),
             key: key.key.clone(),
-            uid: secret.metadata.uid.clone().unwrap_or_default(),
-            resource_version: secret.metadata.resource_version.clone().unwrap_or_default(),
+            uid: meta.uid.clone().unwrap_or_default(),
+            resource_version: meta.resource_version.clone().unwrap_or_default(),
         };
         self.was_read(namespace, &version);
-        let value = secret.data.and_then(|mut data| data.remove(&key.key));
-        let value = value.ok_or_else(|| unusable(namespace, key, "has no key"))?;
-        let text = String::from_utf8(value.0)
-            .map_err(|_| unusable(namespace, key, "holds no text in the key"))?;
+        let value = found.take(&key.key);
+        let value = value.ok_or_else(|| unusable::<T>(namespace, key, "has no key"))?;
+        let text = String::from_utf8(value)
+            .map_err(|_| unusable::<T>(namespace, key, "holds no text in the key"))?;
         if text.trim().is_empty() {
-            return Err(unusable(namespace, key, "holds nothing in the key"));
+            return Err(unusable::<T>(namespace, key, "holds nothing in the key"));
         }
         Ok((version, SecretString::from(text)))
     }
 }
 
-/// Whether one is an earlier version of the same Secret. Kubernetes counts resourceVersions up, and lets clients compare
+/// Whether one is an earlier version of the same object. Kubernetes counts resourceVersions up, and lets clients compare
 /// them as numbers.
 fn is_older(one: &Version, other: &Version) -> bool {
     let number = |version: &Version| version.1.parse::<u128>().ok();
@@ -218,22 +273,26 @@ fn is_older(one: &Version, other: &Version) -> bool {
         && number(one).is_some_and(|one| number(other).is_some_and(|other| one < other))
 }
 
-fn missing(namespace: &str, key: &SecretKey) -> Failure {
+fn missing<T: Holder>(namespace: &str, key: &SecretKey) -> Failure {
     Failure::new(
-        Reason::SecretNotFound,
+        T::MISSING,
         format!(
-            "Secret {namespace}/{} does not exist; create it with the key {:?}",
-            key.name, key.key
+            "{} {namespace}/{} does not exist; create it with the key {:?}",
+            T::KIND,
+            key.name,
+            key.key
         ),
     )
 }
 
-fn unusable(namespace: &str, key: &SecretKey, what: &str) -> Failure {
+fn unusable<T: Holder>(namespace: &str, key: &SecretKey, what: &str) -> Failure {
     Failure::new(
-        Reason::SecretNotFound,
+        T::MISSING,
         format!(
-            "Secret {namespace}/{} {what} {:?}; add the value there",
-            key.name, key.key
+            "{} {namespace}/{} {what} {:?}; add the value there",
+            T::KIND,
+            key.name,
+            key.key
         ),
     )
 }

@@ -20,7 +20,7 @@ use super::{
     memory::Memory,
     namespaces::Namespaces,
     queue::Queue,
-    secrets::{Secrets, Watched},
+    secrets::{ConfigMaps, Secrets, Watched},
 };
 use crate::{
     api::CONNECTION_FINALIZER,
@@ -37,6 +37,8 @@ pub struct Shared {
     pub events: Events,
     /// The Secrets' versions.
     pub secrets: Secrets,
+    /// The ConfigMaps' versions.
+    pub config_maps: ConfigMaps,
     /// The namespaces' labels.
     pub namespaces: Namespaces,
     /// What is known of each resource.
@@ -99,7 +101,8 @@ impl Shared {
         Self {
             events: Events::new(kubernetes.clone()),
             kubernetes,
-            secrets: Secrets::new(client, watched),
+            secrets: Secrets::new(client.clone(), watched.clone()),
+            config_maps: ConfigMaps::new(client, watched),
             namespaces: Namespaces::default(),
             memory: Memory::default(),
             queue: Queue::default(),

@@ -138,9 +138,9 @@ impl<'a, K: Kind> Spec<'a, K> {
             self.lines.extend(lines);
             return Ok(());
         }
-        // What is wanted though nothing is said of it has to be said.
+        // What is wanted though nothing is said of it has to be said, and so has what could be said elsewhere only.
         let bare = K::from_spec(self.object.resource, K::labelled(live.name.raw()));
-        let is_needed = (row.wanted)(&bare).is_some();
+        let is_needed = field.spec_from.is_some() || (row.wanted)(&bare).is_some();
         let since = field.since;
         let is_known = since.is_none_or(|since| since.may_be_known(self.frame.version));
         let is_there = is_known && live.shows(field);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::reference::Reference;
+use super::{reference::Reference, seal::seal};
 use crate::{
     api::SecretKey,
     authentik::{
@@ -40,6 +40,8 @@ pub struct Field {
     pub api: &'static str,
     /// The name in the spec.
     pub spec: &'static str,
+    /// The name in the spec of what says where the value is, in place of the value.
+    pub spec_from: Option<&'static str>,
     /// How it compares.
     pub compare: Compare,
     /// Whether its values are secret, be they read back or not.
@@ -70,6 +72,7 @@ impl Field {
         Self {
             api,
             spec,
+            spec_from: None,
             compare,
             is_secret: false,
             refers_to: None,
@@ -84,6 +87,15 @@ impl Field {
     #[must_use]
     pub fn is_readable(&self) -> bool {
         self.compare != Compare::WriteOnly
+    }
+
+    /// What is kept of this text: of a secret its seal.
+    #[must_use]
+    pub fn kept(&self, text: &str) -> Value {
+        match self.is_secret {
+            true => seal(text),
+            false => Value::from(text),
+        }
     }
 
     /// Since when authentik knows this value, or this item of a list.

@@ -169,7 +169,8 @@ impl<K: Kind> FieldRow<K> {
 
 /// A row of the table of the kind whose `impl` it stands in: `field!(friendly_name: optional_text)` is the field
 /// `friendly_name` of authentik's API, `friendlyName` in the spec, written, read back and compared as [`super::values`] says
-/// of `optional_text`. A field that several kinds share stands in a part of the spec: `field!(friendly_name in setup: …)`.
+/// of `optional_text`. A field that several kinds share stands in a part of the spec: `field!(friendly_name in setup: …)`. One
+/// whose value may be elsewhere has another beside it, which says where: `field!(client_id or client_id_from: …)`.
 macro_rules! field {
     ($name:ident: $how:ident) => {
         field!(@ $name, $how, $name)
@@ -177,21 +178,44 @@ macro_rules! field {
     ($name:ident in $part:ident: $how:ident) => {
         field!(@ $name, $how, $part.$name)
     };
-    (@ $name:ident, $how:ident, $($path:ident).+) => {
+    ($name:ident or $from:ident: $how:ident) => {
         $crate::kinds::kind::FieldRow::<Self> {
             field: $crate::kinds::field::Field {
-                is_secret: $crate::kinds::values::$how::IS_SECRET,
-                refers_to: $crate::kinds::values::$how::REFERS_TO,
-                ..$crate::kinds::field::Field::new(
-                    stringify!($name),
-                    const_format::map_ascii_case!(const_format::Case::Camel, stringify!($name)),
-                    $crate::kinds::values::$how::COMPARE,
-                )
+                spec_from: Some(const_format::map_ascii_case!(
+                    const_format::Case::Camel,
+                    stringify!($from)
+                )),
+                ..field!(@field $name, $how)
             },
+            wanted: |resource| {
+                let spec = &resource.spec;
+                $crate::kinds::values::$how::wanted(&spec.$name, &spec.$from)
+            },
+            read: |found, spec| {
+                $crate::kinds::values::$how::read(found, &mut spec.$name, &mut spec.$from)
+            },
+            #[cfg(test)]
+            any: $crate::kinds::values::$how::any,
+        }
+    };
+    (@ $name:ident, $how:ident, $($path:ident).+) => {
+        $crate::kinds::kind::FieldRow::<Self> {
+            field: field!(@field $name, $how),
             wanted: |resource| $crate::kinds::values::$how::wanted(&resource.spec.$($path).+),
             read: |found, spec| $crate::kinds::values::$how::read(found, &mut spec.$($path).+),
             #[cfg(test)]
             any: || $crate::kinds::values::$how::any(|resource: &Self| &resource.spec.$($path).+),
+        }
+    };
+    (@field $name:ident, $how:ident) => {
+        $crate::kinds::field::Field {
+            is_secret: $crate::kinds::values::$how::IS_SECRET,
+            refers_to: $crate::kinds::values::$how::REFERS_TO,
+            ..$crate::kinds::field::Field::new(
+                stringify!($name),
+                const_format::map_ascii_case!(const_format::Case::Camel, stringify!($name)),
+                $crate::kinds::values::$how::COMPARE,
+            )
         }
     };
 }

@@ -6,10 +6,10 @@
 //!
 //! ```text
 //! reference  what a spec refers to in authentik
+//! seal       what is kept of secret values that authentik shows
 //! field      a field of a kind
 //! samples    values that authentik may hold, for tests
 //! values     the ways in which a value is written, read back and compared
-//! seal       what is kept of secret values that authentik shows
 //! usage      what an object is used by
 //! kind       what a kind is, and the rows of its table
 //! words      values that fields of several kinds take

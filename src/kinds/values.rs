@@ -147,6 +147,29 @@ pub mod required_text {
     }
 }
 
+/// Text that every resource of the kind sets: in its spec, or in a Secret that its spec names. authentik shows it, so it is
+/// compared as it is; what comes from a Secret is shown by nobody else.
+pub mod text_or_secret {
+    use crate::kinds::values::*;
+    way!(Value);
+
+    pub fn wanted(text: &Option<String>, from: &Option<SecretSource>) -> Option<Wanted> {
+        let of_secret = |from: &SecretSource| Wanted::Secret(Some(from.secret_key_ref.clone()));
+        let of_text = text.as_deref().map(text_of);
+        of_text.or(from.as_ref().map(of_secret))
+    }
+
+    pub fn read(found: &Value, text: &mut Option<String>, from: &mut Option<SecretSource>) {
+        *text = understood(found);
+        *from = None;
+    }
+
+    #[cfg(test)]
+    pub fn any() -> samples::Values {
+        samples::text()
+    }
+}
+
 /// Text for which null and `""` are the same absence.
 pub mod optional_text {
     use crate::kinds::values::*;

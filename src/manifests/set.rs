@@ -37,6 +37,8 @@ pub struct Set {
     pub ours: Vec<Manifest>,
     /// Secrets.
     pub secrets: Vec<Manifest>,
+    /// ConfigMaps.
+    pub config_maps: Vec<Manifest>,
     /// Namespaces.
     pub namespaces: Vec<Manifest>,
     /// How many others there are.
@@ -120,6 +122,11 @@ impl Reader<'_> {
             ("", "Secret") => {
                 if let Some(manifest) = self.manifest(file, &kind, document) {
                     self.set.secrets.push(manifest);
+                }
+            }
+            ("", "ConfigMap") => {
+                if let Some(manifest) = self.manifest(file, &kind, document) {
+                    self.set.config_maps.push(manifest);
                 }
             }
             ("", "Namespace") => {

@@ -58,7 +58,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_to_do() {
         ),
         (
             "apiVersion: authentik-operator.io/v1alpha1\nkind: DuoStage\nmetadata: {name: duo}\nspec:\n  clientId: a\n  clientSecret: {secretKeyRef: {name: duo, key: secret}}\n".to_owned(),
-            "mfa.yaml:4: spec.apiHostname: is missing; add it",
+            "mfa.yaml:4: spec: apiHostname or apiHostnameFrom is needed, and not both; set one of the two",
         ),
         (
             "apiVersion: authentik-operator.io/v1beta1\nkind: DuoStage\n".to_owned(),
@@ -92,7 +92,7 @@ fn what_is_wrong_is_said_with_its_line_and_what_to_do() {
 #[test]
 fn lists_and_what_belongs_to_them_are_taken_apart() {
     let set = read(
-        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: duo}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: other}\n- apiVersion: authentik-operator.io/v1alpha1\n  kind: Flow\n  metadata: {name: login, namespace: sso}\n  spec: {title: Log in, designation: authentication}\n---\n\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: sso}\n",
+        "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: Secret\n  metadata: {name: duo}\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: other}\n- apiVersion: v1\n  kind: Service\n  metadata: {name: other}\n- apiVersion: authentik-operator.io/v1alpha1\n  kind: Flow\n  metadata: {name: login, namespace: sso}\n  spec: {title: Log in, designation: authentication}\n---\n\n---\napiVersion: v1\nkind: Namespace\nmetadata: {name: sso}\n",
     )
     .unwrap();
     let places = |manifests: &[super::Manifest]| {
@@ -104,9 +104,10 @@ fn lists_and_what_belongs_to_them_are_taken_apart() {
         });
         places.collect::<Vec<_>>()
     };
-    assert_eq!(places(&set.ours), ["mfa.yaml:11 sso/login"]);
+    assert_eq!(places(&set.ours), ["mfa.yaml:14 sso/login"]);
     assert_eq!(places(&set.secrets), ["mfa.yaml:5 default/duo"]);
-    assert_eq!(places(&set.namespaces), ["mfa.yaml:18 /sso"]);
+    assert_eq!(places(&set.config_maps), ["mfa.yaml:8 default/other"]);
+    assert_eq!(places(&set.namespaces), ["mfa.yaml:21 /sso"]);
     assert_eq!(set.others, 1);
 }
 

@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use kube::{Api, Client};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::core::v1::{ConfigMap, Namespace, Secret},
+};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::{
     desk::Name,
     lists::{all, objects_of},
     names::{is_connection, is_plural_of_connections, kind_of, plurals},
-    secrets::named,
+    secrets::{Holder, named},
 };
 use crate::{
     api::{ClusterAuthentikConnection, can_be_named},
@@ -24,6 +28,8 @@ pub struct Known {
     pub(super) ours: BTreeMap<Name, Value>,
     /// The Secrets that are named.
     pub(super) secrets: BTreeMap<(String, String), Secret>,
+    /// The ConfigMaps that are named.
+    pub(super) config_maps: BTreeMap<(String, String), ConfigMap>,
     /// The labels of namespaces.
     pub(super) labels: BTreeMap<String, Value>,
 }
@@ -51,7 +57,7 @@ pub async fn known(client: &Client, set: &Set) -> Result<Known, String> {
             }
         }
     }
-    known.read_secrets(client, set).await?;
+    known.read_named(client, set).await?;
     known.read_labels(client, set).await?;
     Ok(known)
 }
@@ -76,29 +82,54 @@ fn refused(what: &str, error: &kube::Error) -> String {
     format!("{what} can't be read: {why}")
 }
 
+/// Those of these objects that are there, by namespace and name.
+async fn all_named<T>(
+    client: &Client,
+    names: BTreeSet<(String, String)>,
+) -> Result<BTreeMap<(String, String), T>, String>
+where
+    T: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + DeserializeOwned,
+{
+    let mut all = BTreeMap::new();
+    for (namespace, name) in names {
+        let api: Api<T> = Api::namespaced(client.clone(), &namespace);
+        match api.get_opt(&name).await {
+            Ok(Some(found)) => drop(all.insert((namespace, name), found)),
+            Ok(None) => {}
+            // Who may see the resources and not these is told that they are unknown.
+            Err(kube::Error::Api(status)) if status.code == 403 => {}
+            Err(error) => {
+                let what = format!("{} {namespace}/{name}", T::kind(&()));
+                return Err(refused(&what, &error));
+            }
+        }
+    }
+    Ok(all)
+}
+
 impl Known {
-    async fn read_secrets(&mut self, client: &Client, set: &Set) -> Result<(), String> {
+    /// Reads the Secrets and ConfigMaps that manifests and connections name.
+    async fn read_named(&mut self, client: &Client, set: &Set) -> Result<(), String> {
         let manifests = set.ours.iter();
         let manifests = manifests.map(|manifest| (&manifest.object, manifest.namespace.as_str()));
         let connections = self.connections();
         let connections =
             connections.map(|((_, namespace, _), object)| (object, namespace.as_str()));
-        let wanted: BTreeSet<_> = manifests
+        let named: Vec<_> = manifests
             .chain(connections)
             .flat_map(|(object, namespace)| named(object, namespace))
-            .map(|named| (named.namespace, named.name))
-            .filter(|(namespace, name)| can_be_named(namespace) && can_be_named(name))
             .collect();
-        for (namespace, name) in wanted {
-            let api: Api<Secret> = Api::namespaced(client.clone(), &namespace);
-            match api.get_opt(&name).await {
-                Ok(Some(secret)) => drop(self.secrets.insert((namespace, name), secret)),
-                Ok(None) => {}
-                // Who may see the resources and not the Secrets is told that those are unknown.
-                Err(kube::Error::Api(status)) if status.code == 403 => {}
-                Err(error) => return Err(refused(&format!("Secret {namespace}/{name}"), &error)),
-            }
-        }
+        let of = |holder| {
+            let of = named.iter().filter(move |named| named.holder == holder);
+            let names = of.map(|named| (named.namespace.clone(), named.name.clone()));
+            let names = names.filter(|(space, name)| can_be_named(space) && can_be_named(name));
+            names.collect::<BTreeSet<_>>()
+        };
+        self.secrets = all_named(client, of(Holder::Secret)).await?;
+        self.config_maps = all_named(client, of(Holder::ConfigMap)).await?;
         Ok(())
     }
 

@@ -84,6 +84,7 @@ pub(super) fn objects(
         return Err("no server is named: give --url, set AUTHENTIK_URL, or name the manifest of a connection too".to_owned());
     }
     objects.extend(secrets.objects());
+    objects.extend(config_maps(set, &server.known));
     objects.extend(namespaces(set, &server.known));
     Ok(objects)
 }
@@ -148,6 +149,19 @@ fn connection(kind: String, url: &str, server: &Server) -> Value {
             "allowedNamespaces": {},
         },
     })
+}
+
+/// The ConfigMaps of a cluster and, in their place, those among the manifests.
+fn config_maps(set: &Set, known: &Known) -> BTreeMap<Name, Value> {
+    let name = |namespace: &str, name: &str| {
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        ("configmaps".to_owned(), namespace, name)
+    };
+    let known = known.config_maps.iter();
+    let known = known.map(|((namespace, of), map)| (name(namespace, of), json!(map)));
+    let declared = set.config_maps.iter();
+    let declared = declared.map(|map| (name(&map.namespace, &map.name), map.object.clone()));
+    known.chain(declared).collect()
 }
 
 /// The namespaces of the manifests, with the labels that are known.

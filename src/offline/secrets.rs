@@ -54,7 +54,8 @@ impl Secrets {
         token: Option<&SecretString>,
         variable: &dyn Fn(&str) -> Option<String>,
     ) {
-        for named in named(object, namespace) {
+        let all = named(object, namespace).into_iter();
+        for named in all.filter(|named| named.holder == Holder::Secret) {
             let secret = (named.namespace.clone(), named.name.clone());
             let known = self.0.get(&secret);
             if known.is_some_and(|found| found.values.contains_key(&named.key)) {
@@ -120,17 +121,28 @@ fn variable_of(name: &str, key: &str) -> String {
     letters.chars().map(fits).collect()
 }
 
-/// A key of a Secret that an object names.
+/// What holds a value.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Holder {
+    /// A Secret.
+    Secret,
+    /// A ConfigMap.
+    ConfigMap,
+}
+
+/// A key of a Secret or of a ConfigMap that an object names.
 pub struct Named {
-    /// The Secret's namespace.
+    /// Which of the two.
+    pub holder: Holder,
+    /// Its namespace.
     pub namespace: String,
-    /// The Secret's name.
+    /// Its name.
     pub name: String,
     key: String,
     is_token: bool,
 }
 
-/// The keys of Secrets that an object of this namespace names.
+/// The keys of Secrets and ConfigMaps that an object of this namespace names.
 pub fn named(object: &Value, namespace: &str) -> Vec<Named> {
     let mut all = Vec::new();
     collect(object, namespace, &mut all);
@@ -156,11 +168,14 @@ fn collect(value: &Value, namespace: &str, all: &mut Vec<Named>) {
 
 fn named_in(field: &str, value: &Value, namespace: &str) -> Option<Named> {
     let is_token = field == "tokenSecretRef";
-    if !is_token && field != "secretKeyRef" {
-        return None;
-    }
+    let holder = match field {
+        "tokenSecretRef" | "secretKeyRef" => Holder::Secret,
+        "configMapKeyRef" => Holder::ConfigMap,
+        _ => return None,
+    };
     let text = |key: &str| Some(value.get(key)?.as_str()?.to_owned());
     Some(Named {
+        holder,
         namespace: text("namespace").unwrap_or_else(|| namespace.to_owned()),
         name: text("name")?,
         key: text("key")?,

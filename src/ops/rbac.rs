@@ -79,7 +79,7 @@ pub fn event_rules() -> Vec<PolicyRule> {
     vec![rule("events.k8s.io", &["events"], &["create", "patch"])]
 }
 
-/// The rules for the Secrets that hold tokens and secret fields.
+/// The rules for the Secrets that hold tokens and secret fields, and for Secrets and ConfigMaps that hold certificates.
 #[must_use]
 pub fn secret_rules(watched: bool) -> Vec<PolicyRule> {
     // The watch is of metadata; a value is read when it is sent.
@@ -88,7 +88,7 @@ pub fn secret_rules(watched: bool) -> Vec<PolicyRule> {
     } else {
         &["get"]
     };
-    vec![rule("", &["secrets"], verbs)]
+    vec![rule("", &["configmaps", "secrets"], verbs)]
 }
 
 /// The rules for the election of a leader, in the operator's own namespace: for the Lease of this name and no other.

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use super::bindings::DesiredBindings;
 use crate::kinds::{Field, Fields};
 
-/// Which state of which key of a Secret a value comes from.
+/// Which state of which key of a Secret or a ConfigMap a value comes from.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct SecretVersion {
-    /// The Secret's name.
+    /// Its name.
     pub name: String,
     /// The key in its data.
     pub key: String,
-    /// The Secret's uid.
+    /// Its uid.
     pub uid: String,
-    /// The Secret's resourceVersion.
+    /// Its resourceVersion.
     pub resource_version: String,
 }
 
@@ -25,7 +25,7 @@ pub struct Desired {
     pub name: String,
     /// The readable fields that are managed.
     pub fields: Fields,
-    /// The write-only fields that are managed, and the Secrets they come from; none: to be emptied.
+    /// The managed fields whose values come from Secrets, and which Secrets; none: to be emptied.
     pub secrets: BTreeMap<&'static str, Option<SecretVersion>>,
     /// Fields that are managed but that this version of authentik is known not to have.
     pub unsupported: Vec<&'static Field>,

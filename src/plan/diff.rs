@@ -23,12 +23,15 @@ pub struct Difference {
     pub wanted: Value,
     /// What authentik holds.
     pub found: Value,
+    /// Whether what is wanted comes from a Secret, and is not to be shown.
+    pub is_secret: bool,
 }
 
 /// How a live object differs from what is wanted.
 #[derive(Clone, Debug, Default)]
 pub struct Diff {
-    /// Readable fields that differ, the label among them. Of secret ones, what is wanted and found are seals.
+    /// Readable fields that differ, the label among them. Of those that are secret to authentik, what is wanted and found are
+    /// seals.
     pub changes: Vec<Difference>,
     /// Write-only fields that have to be sent.
     pub secrets: Vec<&'static Field>,
@@ -53,7 +56,7 @@ impl Diff {
     /// The difference as `status.drift` shows it, secrets redacted.
     #[must_use]
     pub fn drift<K: Kind>(&self, show: &dyn Fn(&str) -> Shown) -> Vec<DriftedField> {
-        let open = self.changes.iter().filter(|change| !change.field.is_secret);
+        let open = self.changes.iter().filter(|change| !change.is_secret);
         let open = open.map(|change| DriftedField {
             field: change.field.spec.to_owned(),
             wanted: change.wanted.to_string(),
@@ -72,8 +75,8 @@ impl Diff {
     /// The secret fields that have to be sent.
     #[must_use]
     pub fn secret_fields(&self) -> Vec<&'static Field> {
-        let changes = self.changes.iter().map(|change| change.field);
-        let readable = changes.filter(|field| field.is_secret);
+        let changes = self.changes.iter().filter(|change| change.is_secret);
+        let readable = changes.map(|change| change.field);
         readable.chain(self.secrets.iter().copied()).collect()
     }
 }
@@ -98,6 +101,7 @@ pub fn diff<K: Kind>(desired: &Desired, live: &Live, sent: &[SentSecret]) -> Dif
             field: K::LABEL,
             wanted: Value::from(desired.name.as_str()),
             found: Value::from(live.name.raw()),
+            is_secret: false,
         });
     }
     for field in K::FIELDS.iter().map(|row| &row.field) {
@@ -114,6 +118,7 @@ pub fn diff<K: Kind>(desired: &Desired, live: &Live, sent: &[SentSecret]) -> Dif
                 field,
                 wanted: wanted.clone(),
                 found: found.clone(),
+                is_secret: is_secret(field, desired),
             }),
             // Newer releases don't show every secret any more.
             (_, None) if field.is_secret => {
@@ -124,6 +129,11 @@ pub fn diff<K: Kind>(desired: &Desired, live: &Live, sent: &[SentSecret]) -> Dif
         }
     }
     diff
+}
+
+/// Whether the value is not to be shown: it is secret, or comes from a Secret.
+fn is_secret(field: &Field, desired: &Desired) -> bool {
+    field.is_secret || desired.secrets.contains_key(field.api)
 }
 
 fn was_sent(field: &Field, secret: Option<&SecretVersion>, sent: &[SentSecret]) -> bool {
@@ -147,7 +157,7 @@ pub fn sent_secret(field: &Field, secret: Option<&SecretVersion>) -> SentSecret 
 /// The body that creates the object, without its secret fields.
 #[must_use]
 pub fn create_body<K: Kind>(desired: &Desired) -> Fields {
-    let is_open = |field: &str| K::field(field).is_none_or(|field| !field.is_secret);
+    let is_open = |field: &str| K::field(field).is_none_or(|field| !is_secret(field, desired));
     let fields = desired.fields.iter().filter(|(field, _)| is_open(field));
     let mut body: Fields = fields
         .map(|(field, value)| (*field, value.clone()))
@@ -160,7 +170,7 @@ pub fn create_body<K: Kind>(desired: &Desired) -> Fields {
 /// the secret fields.
 #[must_use]
 pub fn update_body<K: Kind>(diff: &Diff, desired: &Desired) -> Fields {
-    let open = diff.changes.iter().filter(|change| !change.field.is_secret);
+    let open = diff.changes.iter().filter(|change| !change.is_secret);
     let mut body: Fields = open
         .map(|change| (change.field.api, change.wanted.clone()))
         .collect();

@@ -124,6 +124,20 @@ pub fn everything() -> Value {
     })
 }
 
+/// A connection whose token, CA and header are in other namespaces than those that are watched.
+pub fn ca_elsewhere() -> Value {
+    let mut connection = connection();
+    connection["caBundle"] = json!("");
+    let key = json!({"namespace": "authentik", "name": "ca", "key": "ca.crt"});
+    connection["caBundleFrom"] = json!({"configMapKeyRef": key});
+    let key = json!({"namespace": "authentik", "name": "access", "key": "secret"});
+    connection["headers"] = json!([
+        {"name": "CF-Access-Client-Id", "value": "stages"},
+        {"name": "CF-Access-Client-Secret", "valueFrom": {"secretKeyRef": key}},
+    ]);
+    json!({"watchNamespaces": ["team-a"], "connection": connection})
+}
+
 /// Values that differ in which objects they make.
 pub fn matrix() -> Vec<Value> {
     vec![
@@ -136,6 +150,7 @@ pub fn matrix() -> Vec<Value> {
         json!({"crds": {"keep": false}, "serviceAccount": {"create": false, "name": "mine"}}),
         json!({"connection": {"url": "http://authentik", "tokenSecret": {"name": "token"}}}),
         json!({"connection": {"url": "http://authentik", "tokenSecret": {"name": "token"}, "allowedNamespaces": {}}}),
+        ca_elsewhere(),
         json!({
             "rbac": {"create": false}, "podDisruptionBudget": {"enabled": false}, "nameOverride": "other",
             "metrics": {"service": {"enabled": false}}, "networkPolicy": {"enabled": true, "egress": [{}]},

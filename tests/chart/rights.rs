@@ -6,7 +6,9 @@ use authentik_stage_operator::ops::rbac;
 use k8s_openapi::api::rbac::v1::PolicyRule;
 use serde_json::{Value, json};
 
-use crate::rendering::{NAME, NAMESPACE, chart, everything, objects, of_kind, only, variable};
+use crate::rendering::{
+    NAME, NAMESPACE, ca_elsewhere, chart, everything, objects, of_kind, only, variable,
+};
 
 /// All rules by the namespace of their role, empty for ClusterRoles; each role has to be bound to the operator.
 fn rules(values: &Value) -> BTreeMap<String, Vec<Value>> {
@@ -95,11 +97,13 @@ fn one_lease_may_be_written_and_it_is_that_of_the_program() {
 }
 
 #[test]
-fn tokens_elsewhere_may_be_read_by_name_alone() {
+fn tokens_and_certificates_elsewhere_may_be_read_by_name_alone() {
     let mut tokens = rbac::secret_rules(false);
     tokens[0].resource_names = Some(vec!["other".to_owned(), "token".to_owned()]);
     let expected = expected([("authentik", vec![tokens])]);
     assert_eq!(rules(&everything())["authentik"], expected["authentik"]);
+    let of_ca = rules(&ca_elsewhere())["authentik"][0]["resourceNames"].clone();
+    assert_eq!(of_ca, json!(["token", "ca", "access"]));
 }
 
 #[test]

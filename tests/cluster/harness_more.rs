@@ -6,7 +6,7 @@ use axum::{
     Router,
     body::{Bytes, to_bytes},
     extract::Request,
-    http::{StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
 };
 use devkit::{gateway::Gateway, simulator::Simulator};
@@ -112,6 +112,7 @@ impl Beside {
 /// A request on its way to a server.
 pub struct Passing {
     pub method: Method,
+    pub headers: HeaderMap,
     /// Its body, if that is JSON: what the server will be sent.
     pub body: Option<Value>,
 }
@@ -145,6 +146,7 @@ async fn pass(
     let body = to_bytes(body, 1 << 20).await.expect("a body of our own");
     let mut passing = Passing {
         method: parts.method,
+        headers: parts.headers,
         body: serde_json::from_slice(&body).ok(),
     };
     if let Some(answer) = act(&mut passing) {
@@ -152,7 +154,7 @@ async fn pass(
     }
     let target = parts.uri.path_and_query().expect("it has a path");
     let mut sent = client.request(passing.method, format!("{upstream}{target}"));
-    if let Some(authorization) = parts.headers.get(header::AUTHORIZATION) {
+    if let Some(authorization) = passing.headers.get(header::AUTHORIZATION) {
         sent = sent.header(header::AUTHORIZATION, authorization);
     }
     if let Some(body) = &passing.body {

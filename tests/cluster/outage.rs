@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use devkit::gateway::{Exchange, Fault, FaultKind};
+use devkit::gateway::{Exchange, Fault, FaultKind, Gateway};
 use kube::api::DynamicObject;
 use reqwest::Method;
 use serde_json::json;
@@ -165,6 +165,61 @@ async fn too_many_requests_are_followed_by_the_rest_that_the_server_asks_for() {
             refused_at.elapsed()
         );
         test.in_sync(VALIDATE, "mfa").await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_throttles_by_address_is_asked_nothing_before_its_time() {
+    test(async |test| {
+        let Some(simulator) = &test.simulator else {
+            return;
+        };
+        // One request at a time: none is under way beside the one that is refused.
+        let settings = json!({"resyncInterval": "1s", "maxConcurrentRequests": 1});
+        test.connect_with(settings).await;
+        let another = Gateway::in_front_of(&simulator.url()).launch().await;
+        for name in names(20) {
+            test.validate(&name, json!({})).await;
+            test.in_sync(VALIDATE, &name).await;
+        }
+        let throttled = FaultKind::TooManyRequests {
+            retry_after: Some(4),
+        };
+        let throttled = Fault::new(throttled).method(Method::PATCH).times(1);
+        test.gateway.inject(throttled);
+        test.gateway.clear();
+        for name in names(20) {
+            test.validate(&name, json!({"notConfiguredAction": "deny"}))
+                .await;
+        }
+        let refused = |audit: &[Exchange]| audit.iter().position(|it| it.status == Some(429));
+        let is_refused = |audit: &[Exchange]| refused(audit).is_some();
+        assert!(test.gateway.wait_for(is_refused, patience()).await);
+        let refused_at = Instant::now();
+        let count = test.gateway.audit().len();
+        // Neither another token nor somebody who asks for a look ends the rest.
+        test.request_reconcile(CONNECTION, "default", "now").await;
+        test.secret(
+            "authentik",
+            json!({"token": test.token(), "more": test.canary("more")}),
+        )
+        .await;
+        test.request_reconcile(VALIDATE, "mfa-0", "now").await;
+        // Others are asked meanwhile.
+        test.connection("another", &another.url(), json!({})).await;
+        test.reason(CONNECTION, "another", "Connected").await;
+        let asked = |audit: &[Exchange]| audit.len() > count;
+        assert!(test.gateway.wait_for(asked, patience()).await);
+        assert!(
+            refused_at.elapsed() > Duration::from_secs(3),
+            "{:?}: {:#?}",
+            refused_at.elapsed(),
+            &test.gateway.audit()[count..]
+        );
+        for name in names(20) {
+            test.in_sync(VALIDATE, &name).await;
+        }
     })
     .await;
 }

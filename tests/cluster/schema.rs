@@ -582,6 +582,8 @@ async fn the_values_of_a_duo_stage() {
             DUO,
             &[
                 (json!({"clientId": " "}), "clientId is blank"),
+                (json!({"clientIdFrom": secret("duo", "id")}), "clientId or clientIdFrom is needed, and not both"),
+                (json!({"apiHostnameFrom": secret("duo", "host")}), "apiHostname or apiHostnameFrom is needed, and not both"),
                 (json!({"clientId": "x".repeat(1025)}), "may not be more than 1024"),
                 (json!({"apiHostname": ""}), "apiHostname is blank"),
                 (json!({"apiHostname": "https://api-1.duosecurity.com"}), host),
@@ -613,7 +615,10 @@ async fn what_a_kind_cannot_do_without_is_required() {
                 let mut spec = least.clone();
                 spec.as_object_mut().expect("fields").remove(field);
                 let refused = dry_run(test, kind, &spec).await.expect_err("it is refused");
-                let words = format!("spec.{field}: Required value");
+                let words = match field.as_str() {
+                    "clientId" | "apiHostname" => format!("{field} or {field}From is needed"),
+                    _ => format!("spec.{field}: Required value"),
+                };
                 assert!(refused.message.contains(&words), "{}", refused.message);
             }
         }
@@ -706,6 +711,10 @@ async fn the_times_of_a_connection() {
 async fn the_other_settings_of_a_connection() {
     test(async |test| {
         let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        let at = |kind: &str| match kind {
+            CONNECTION => json!({"name": "ca", "key": "ca.crt"}),
+            _ => json!({"namespace": "authentik", "name": "ca", "key": "ca.crt"}),
+        };
         for kind in [CONNECTION, CLUSTER_CONNECTION] {
             takes(
                 test,
@@ -714,6 +723,8 @@ async fn the_other_settings_of_a_connection() {
                     json!({"requestsPerSecond": 1, "maxConcurrentRequests": 1}),
                     json!({"requestsPerSecond": 1000, "maxConcurrentRequests": 100}),
                     json!({"caBundle": format!("# our CA\n{pem}{pem}")}),
+                    json!({"caBundleFrom": {"configMapKeyRef": at(kind)}}),
+                    json!({"caBundleFrom": {"secretKeyRef": at(kind)}}),
                 ],
             )
             .await;
@@ -729,6 +740,19 @@ async fn the_other_settings_of_a_connection() {
                     (json!({"caBundle": ""}), "caBundle holds no PEM certificate"),
                     (json!({"caBundle": "TUlJQg=="}), "caBundle holds no PEM certificate"),
                     (json!({"tokenSecretRef": {"name": "authentik"}}), "key: Required value"),
+                    (
+                        json!({"caBundle": pem, "caBundleFrom": {"secretKeyRef": at(kind)}}),
+                        "caBundle and caBundleFrom are both set; keep one of the two",
+                    ),
+                    (
+                        json!({"caBundleFrom": {"configMapKeyRef": at(kind), "secretKeyRef": at(kind)}}),
+                        "caBundleFrom needs exactly one of configMapKeyRef, secretKeyRef",
+                    ),
+                    (json!({"caBundleFrom": {}}), "caBundleFrom needs exactly one of"),
+                    (
+                        json!({"caBundleFrom": {"configMapKeyRef": {"name": "ca"}}}),
+                        "key: Required value",
+                    ),
                 ],
             )
             .await;
@@ -742,9 +766,93 @@ async fn the_other_settings_of_a_connection() {
                     "field not declared in schema",
                 ),
                 (json!({"allowedNamespaces": {}}), "field not declared in schema"),
+                (
+                    json!({"caBundleFrom": {"configMapKeyRef": at(CLUSTER_CONNECTION)}}),
+                    "field not declared in schema",
+                ),
             ],
         )
         .await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_headers_of_a_connection() {
+    test(async |test| {
+        let header = |name: &str| json!({"name": name, "value": "v"});
+        for kind in [CONNECTION, CLUSTER_CONNECTION] {
+            let mut at = json!({"name": "access", "key": "secret"});
+            if kind == CLUSTER_CONNECTION {
+                at["namespace"] = json!("authentik");
+            }
+            let of_secret =
+                json!({"name": "CF-Access-Client-Secret", "valueFrom": {"secretKeyRef": at}});
+            let many: Vec<_> = (0..17).map(|n| header(&format!("X-{n}"))).collect();
+            takes_values(
+                test,
+                kind,
+                "headers",
+                &[
+                    json!([]),
+                    json!([header("CF-Access-Client-Id"), of_secret]),
+                    json!([{"name": "Cookie", "value": "a=b; c=\"d e\""}, header("X_1.~")]),
+                    json!(many[..16]),
+                ],
+            )
+            .await;
+            let own = "name is a header that the operator or HTTP itself sets";
+            for name in [
+                "Authorization",
+                "HOST",
+                "content-length",
+                "Content-Type",
+                "Connection",
+                "Transfer-Encoding",
+                "traceparent",
+            ] {
+                refuses_values(test, kind, "headers", &[json!([header(name)])], own).await;
+            }
+            for name in ["a b", "a:b", "ä", "a\nb", "a/b"] {
+                let message = "name is no header's name";
+                refuses_values(test, kind, "headers", &[json!([header(name)])], message).await;
+            }
+            for value in [" a", "a ", "a\r\nHost: b", "ä", "a\tb"] {
+                let wrong = json!([{"name": "X-A", "value": value}]);
+                refuses_values(
+                    test,
+                    kind,
+                    "headers",
+                    &[wrong],
+                    "value is no header's value",
+                )
+                .await;
+            }
+            let both = json!({"name": "X-A", "value": "v", "valueFrom": of_secret["valueFrom"]});
+            for wrong in [both, json!({"name": "X-A"})] {
+                let message = "a header needs exactly one of value, valueFrom";
+                refuses_values(test, kind, "headers", &[json!([wrong])], message).await;
+            }
+            let twice = json!([header("X-A"), header("x-a")]);
+            refuses_values(
+                test,
+                kind,
+                "headers",
+                &[twice],
+                "headers names a header twice",
+            )
+            .await;
+            refuses_values(
+                test,
+                kind,
+                "headers",
+                &[json!(many)],
+                "must have at most 16 items",
+            )
+            .await;
+            let long = json!([{"name": "X-A", "value": "v".repeat(8193)}]);
+            refuses_values(test, kind, "headers", &[long], "may not be more than 8192").await;
+        }
     })
     .await;
 }
@@ -771,6 +879,10 @@ async fn a_cluster_connection_allows_namespaces_by_their_labels() {
                 (json!({"allowedNamespaces": {"labels": {"team": "identity"}}}), "field not declared in schema"),
                 (
                     json!({"tokenSecretRef": {"name": "authentik", "key": "token"}}),
+                    "namespace: Required value",
+                ),
+                (
+                    json!({"caBundleFrom": {"configMapKeyRef": {"name": "ca", "key": "ca.crt"}}}),
                     "namespace: Required value",
                 ),
             ],

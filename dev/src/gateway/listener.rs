@@ -15,7 +15,7 @@ use tokio_rustls::TlsAcceptor;
 pub(super) struct Listener {
     pub(super) address: SocketAddr,
     proxy: Arc<Proxy>,
-    tls: Option<TlsAcceptor>,
+    pub(super) tls: Option<TlsAcceptor>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 

@@ -133,6 +133,18 @@ impl Gateway {
         self.ca.as_deref()
     }
 
+    /// Takes a certificate of a new CA, in place of the one before. Every connection is closed.
+    ///
+    /// # Panics
+    /// If something else takes the port meanwhile.
+    pub async fn renew_certificate(&mut self) {
+        let renewed = tls::identity();
+        self.stop().await;
+        self.listener.tls = Some(renewed.acceptor);
+        self.ca = Some(renewed.ca_pem);
+        self.start().await;
+    }
+
     /// Closes every connection and refuses new ones.
     pub async fn stop(&self) {
         self.listener.stop().await;

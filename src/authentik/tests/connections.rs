@@ -85,7 +85,7 @@ async fn the_bundle_decides_whom_to_trust() {
 
     let (url, _) = tls_server("127.0.0.1").await;
     let error = get_over_tls(&url, own).await.unwrap_err();
-    let text = "TLS: the certificate is not trusted (set caBundle)";
+    let text = "TLS: the certificate is not trusted (set caBundle or caBundleFrom)";
     assert_eq!(error.to_string(), text);
     assert!(error.is_unavailable() && !error.outcome_unknown());
 

@@ -5,6 +5,7 @@ mod bounds;
 mod budget;
 mod configuration;
 mod connections;
+mod headers;
 mod lists;
 mod moving;
 mod pace;

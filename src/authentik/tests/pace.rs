@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpListener};
 
 use super::support::*;
-use crate::authentik::Client;
+use crate::authentik::{Client, Error};
 
 #[tokio::test]
 async fn requests_are_paced() {
@@ -62,4 +62,31 @@ async fn the_version_waits_for_no_other_request() {
     socket.write_all(answer.as_bytes()).await.unwrap();
     assert_eq!(version.await.unwrap().unwrap().to_string(), "2026.5.0");
     assert!(others.iter().all(|other| !other.is_finished()));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_a_throttling_server_wants_to_be_asked_again() {
+    let throttled = |status| answer(status, "retry-after: 1\r\n", "");
+    for status in ["429 Too Many Requests", "503 Service Unavailable"] {
+        let server = script(vec![throttled(status), json_answer("200 OK", &json!({}))]).await;
+        let mut config = config(&server.url);
+        config.max_concurrent_requests = Some(1);
+        let client = Client::new(&config).unwrap();
+        let began = std::time::Instant::now();
+        let many = futures::future::join_all((0..20).map(|_| get(&client))).await;
+        assert!(
+            many.iter()
+                .all(|one| one.as_ref().is_err_and(Error::is_unavailable))
+        );
+        // Neither the probe, which waits for no other request, nor the next client of the same server.
+        let next = Client::new(&config).unwrap();
+        let probe = client.version().await.unwrap_err();
+        let write = update(&next).await.unwrap_err();
+        assert!(!write.outcome_unknown(), "nothing was written");
+        assert_eq!(server.seen().len(), 1, "{status}");
+        tokio::time::sleep(probe.retry_after().unwrap()).await;
+        assert!(get(&next).await.is_ok());
+        assert!(began.elapsed() >= Duration::from_secs(1));
+        assert_eq!(server.seen().len(), 2, "{status}");
+    }
 }

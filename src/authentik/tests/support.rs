@@ -13,7 +13,8 @@ use tokio::{
 use uuid::Uuid;
 
 use crate::authentik::{
-    Body, Budget, Client, Collection, Config, Definition, Error, Gate, Listing, Observer, agent,
+    Body, Budget, Client, Collection, Config, Definition, Error, Gate, Listing, Observer, Pause,
+    agent,
 };
 
 pub const TOKEN: &str = "t0ken-value";
@@ -90,11 +91,13 @@ pub fn config(url: &str) -> Config {
     Config {
         url: url.to_owned(),
         token: TOKEN.into(),
+        headers: Vec::new(),
         ca_bundle: None,
         timeout: Duration::from_secs(5),
         requests_per_second: None,
         max_concurrent_requests: None,
         budget: Budget::default(),
+        pause: Pause::default(),
         observer: Observer::default(),
         gate: Gate::default(),
         agent: agent("tests"),

@@ -17,10 +17,10 @@ use std::process::ExitCode;
 
 use clap::Args;
 use jiff::Timestamp;
-use kube::Client;
 
 use self::{read::Scope, row::Row};
 use super::output::{Ended, Failed, Format, Out};
+use crate::ops::kubernetes;
 
 /// How the command is used.
 pub const EXAMPLES: &str = "\
@@ -55,7 +55,7 @@ impl Status {
     /// # Errors
     /// Where Kubernetes can't be read, or the output can't be written.
     pub async fn run(self, out: &mut Out) -> Ended {
-        let client = Client::try_default().await.map_err(|error| {
+        let client = kubernetes::client().await.map_err(|error| {
             Failed::Because(format!("no Kubernetes to talk to: {error}; set KUBECONFIG"))
         })?;
         let scope = match (self.all_namespaces, self.namespace) {

@@ -2,45 +2,38 @@
 
 use std::sync::Arc;
 
-use secrecy::SecretString;
-
-use super::{health::Learned, server::Server};
+use super::{health::Learned, server::Server, sources::Given};
 use crate::{
     api::ConnectionSettings,
-    authentik::{Budget, Client, Config, Gate, Observer, base_url},
+    authentik::{CA_BUNDLE, Client, Config, ConfigError, Gate, Observer, Pause, base_url},
     controller::{keys::ConnectionKey, shared::Shared},
     ops::metrics::Asked,
     plan::failure::{Failure, Reason},
 };
 
-/// The API client that these settings describe.
-///
-/// # Errors
-/// `InvalidSpec`, naming the field.
-pub fn client(
-    settings: &ConnectionSettings,
-    token: SecretString,
-    observer: Observer,
-    gate: Gate,
-    budget: Budget,
-    agent: String,
-) -> Result<Client, Failure> {
-    let config = Config {
-        url: settings.url.clone(),
-        token,
-        ca_bundle: settings.ca_bundle.clone(),
-        timeout: settings.timeout(),
-        requests_per_second: settings.requests_per_second,
-        max_concurrent_requests: Some(settings.max_concurrent_requests().into()),
-        observer,
-        gate,
-        budget,
-        agent,
-    };
-    Client::new(&config).map_err(|error| Failure::new(Reason::InvalidSpec, error.to_string()))
+/// The rest that a connection's server has asked for. It ends with the server, not with its client.
+#[derive(Debug, Default)]
+pub(super) struct Rest {
+    url: String,
+    pause: Pause,
 }
 
-/// The server that these settings and this token lead to.
+impl Rest {
+    /// The rest that the server at this URL has asked for.
+    pub(super) fn at(&mut self, url: &str) -> Pause {
+        let url = base_url(url);
+        if self.url != url {
+            *self = Self {
+                url,
+                pause: Pause::default(),
+            };
+        }
+        self.pause.clone()
+    }
+}
+
+/// The server that these settings lead to with what was given, and with the rest that it may have asked for before. `known`
+/// is the same one through another client: all that was found out of it stays.
 ///
 /// # Errors
 /// `InvalidSpec`, naming the field.
@@ -48,13 +41,46 @@ pub(super) fn server(
     shared: &Shared,
     key: &ConnectionKey,
     settings: &ConnectionSettings,
-    token: SecretString,
+    given: Given,
+    pause: Pause,
+    known: Option<&Server>,
 ) -> Result<Arc<Server>, Failure> {
     check_allowed(&settings.url, &shared.allowed_servers)?;
     shared.metrics.begins_to_count_for(&key.path());
-    let learned = Arc::new(Learned::new());
-    let (metrics, path, told) = (shared.metrics.clone(), key.path(), learned.clone());
-    let observer = Observer::new(move |observed| {
+    let learned = known.map_or_else(Learned::new, |known| known.learned.renewed());
+    let learned = Arc::new(learned);
+    let leadership = shared.leadership.clone();
+    let config = Config {
+        url: settings.url.clone(),
+        token: given.token.clone(),
+        headers: given.headers.clone(),
+        ca_bundle: given
+            .pem()
+            .map(str::to_owned)
+            .or(settings.ca_bundle.clone()),
+        timeout: settings.timeout(),
+        requests_per_second: settings.requests_per_second,
+        max_concurrent_requests: Some(settings.max_concurrent_requests().into()),
+        budget: shared.budget.clone(),
+        pause,
+        observer: observer(shared, key, learned.clone()),
+        gate: Gate::new(move || leadership.is_certain()),
+        agent: shared.agent.clone(),
+    };
+    let client = Client::new(&config).map_err(|error| refused(&error, &given))?;
+    let server = match known {
+        Some(known) => known.through(client, given, learned),
+        None => {
+            let agent = shared.agent.clone();
+            Server::new(key.clone(), settings.clone(), given, client, learned, agent)
+        }
+    };
+    Ok(Arc::new(server))
+}
+
+fn observer(shared: &Shared, key: &ConnectionKey, learned: Arc<Learned>) -> Observer {
+    let (metrics, path) = (shared.metrics.clone(), key.path());
+    Observer::new(move |observed| {
         metrics.asked(&Asked {
             connection: &path,
             method: observed.method.as_str(),
@@ -62,27 +88,19 @@ pub(super) fn server(
             status: observed.status,
             elapsed: observed.elapsed,
         });
-        told.observe(observed);
-    });
-    let leadership = shared.leadership.clone();
-    let gate = Gate::new(move || leadership.is_certain());
-    let client = client(
-        settings,
-        token.clone(),
-        observer,
-        gate,
-        shared.budget.clone(),
-        shared.agent.clone(),
-    )?;
-    let server = Server::new(
-        key.clone(),
-        settings.clone(),
-        token,
-        client,
-        learned,
-        shared.agent.clone(),
-    );
-    Ok(Arc::new(server))
+        learned.observe(observed);
+    })
+}
+
+/// Where certificates come from elsewhere, it is said from where.
+fn refused(error: &ConfigError, given: &Given) -> Failure {
+    let text = match &given.ca_bundle {
+        Some((place, _)) if error.field == CA_BUNDLE => {
+            format!("{CA_BUNDLE}From: {place}: {}", error.problem)
+        }
+        _ => error.to_string(),
+    };
+    Failure::new(Reason::InvalidSpec, text)
 }
 
 /// Whoever may make connections has the operator send requests; an administrator may say where to.

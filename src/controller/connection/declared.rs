@@ -7,10 +7,11 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::sources::Sources;
 use crate::{
     api::{
         AuthentikConnection, ClusterAuthentikConnection, ConnectionKind, ConnectionSettings,
-        ConnectionStatus, RECONCILE_ANNOTATION, SecretKey,
+        ConnectionStatus, RECONCILE_ANNOTATION,
     },
     controller::{keys::ConnectionKey, kubernetes::Target, namespaces::Namespaces},
     plan::failure::{Failure, Reason},
@@ -32,8 +33,8 @@ pub trait Connection:
     const KIND: ConnectionKind;
     /// How to reach the server.
     fn settings(&self) -> &ConnectionSettings;
-    /// The namespace of the token's Secret, and its key there.
-    fn token(&self) -> (String, SecretKey);
+    /// What it takes from Secrets and ConfigMaps.
+    fn sources(&self) -> Sources;
     /// The namespaces that may use it.
     fn allowed(&self) -> Allowed;
     /// The status as last written.
@@ -47,9 +48,17 @@ impl Connection for AuthentikConnection {
         &self.spec.settings
     }
 
-    fn token(&self) -> (String, SecretKey) {
+    fn sources(&self) -> Sources {
         let namespace = self.namespace().unwrap_or_default();
-        (namespace, self.spec.token_secret_ref.clone())
+        let (bundle, headers) = (
+            &self.spec.ca_bundle_from,
+            self.spec.headers.iter().flatten(),
+        );
+        Sources {
+            token: self.spec.token_secret_ref.within(&namespace),
+            ca_bundle: bundle.as_ref().map(|from| from.within(&namespace)),
+            headers: headers.map(|header| header.within(&namespace)).collect(),
+        }
     }
 
     fn allowed(&self) -> Allowed {
@@ -68,13 +77,12 @@ impl Connection for ClusterAuthentikConnection {
         &self.spec.settings
     }
 
-    fn token(&self) -> (String, SecretKey) {
-        let token = &self.spec.token_secret_ref;
-        let key = SecretKey {
-            name: token.name.clone(),
-            key: token.key.clone(),
-        };
-        (token.namespace.clone(), key)
+    fn sources(&self) -> Sources {
+        Sources {
+            token: self.spec.token_secret_ref.clone(),
+            ca_bundle: self.spec.ca_bundle_from.clone(),
+            headers: self.spec.headers.clone().unwrap_or_default(),
+        }
     }
 
     fn allowed(&self) -> Allowed {
@@ -131,8 +139,8 @@ pub struct Declared {
     pub target: Target,
     /// How to reach the server; or why the object can't be read.
     pub settings: Result<ConnectionSettings, Failure>,
-    /// The namespace of the token's Secret, and its key there.
-    pub token: (String, SecretKey),
+    /// What it takes from Secrets and ConfigMaps.
+    pub sources: Sources,
     /// The namespaces that may use it.
     pub allowed: Allowed,
     /// The spec's generation.
@@ -155,7 +163,7 @@ impl Declared {
         let status = connection.status().cloned().unwrap_or_default();
         Self {
             settings: Ok(connection.settings().clone()),
-            token: connection.token(),
+            sources: connection.sources(),
             allowed: connection.allowed(),
             ..Self::from_meta::<C>(connection.meta(), status)
         }
@@ -175,7 +183,7 @@ impl Declared {
         Self {
             target: Target::new::<C>(meta),
             settings: Err(Failure::new(Reason::InvalidSpec, "not read")),
-            token: (String::new(), SecretKey::default()),
+            sources: Sources::default(),
             allowed: Allowed::Own,
             generation: meta.generation,
             requested_at: requested_at.cloned(),
@@ -192,7 +200,7 @@ impl Declared {
     /// Whether this asks for something else than another state of the object, or for another look.
     pub fn differs(&self, other: &Self) -> bool {
         self.settings != other.settings
-            || self.token != other.token
+            || self.sources != other.sources
             || self.allowed != other.allowed
             || self.generation != other.generation
             || self.requested_at != other.requested_at

@@ -49,6 +49,14 @@ impl Learned {
         }
     }
 
+    /// What is known of the same server, when it has to be probed anew.
+    pub fn renewed(&self) -> Self {
+        Self {
+            missing_permissions: Mutex::new(self.missing_permissions.lock().clone()),
+            ..Self::new()
+        }
+    }
+
     /// The present health.
     pub fn health(&self) -> Health {
         self.health.lock().clone()
@@ -113,6 +121,21 @@ impl Learned {
             *health = suspicion;
             self.poke.notify_one();
         }
+    }
+}
+
+/// What a request that failed says of the whole server.
+pub fn down(error: Error) -> Failure {
+    match &error {
+        Error::Unavailable {
+            retry_after: Some(pause),
+            cause,
+            ..
+        } => asked_to_wait(cause.as_str(), *pause),
+        _ => Failure {
+            connection_down: true,
+            ..Failure::from(error)
+        },
     }
 }
 

@@ -2,6 +2,7 @@
 //! task knows and wait for nobody.
 //!
 //! ```text
+//! sources     what a connection takes from Secrets and ConfigMaps
 //! declared    what a connection's object says, of either kind
 //! list        one list of one server, as it was last read
 //! rows        what the lists hold
@@ -32,6 +33,7 @@ mod object;
 mod registry;
 mod rows;
 mod server;
+mod sources;
 mod status;
 mod task;
 mod told;
@@ -39,10 +41,10 @@ mod turns;
 
 pub use self::{
     apart::{Apart, Doubt},
-    client::client,
     declared::{Connection, Declared, key},
     list::{List, Listed, State},
     registry::{Found, Registry},
     server::{Look, Server},
+    sources::Holds,
     turns::Turn,
 };

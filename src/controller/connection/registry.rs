@@ -10,6 +10,7 @@ use super::{
     handle::Handle,
     health::Health,
     server::{Look, Server},
+    sources::Holds,
     status::reason,
     task,
     turns::{Calls, Turn, Turns},
@@ -101,12 +102,12 @@ impl Registry {
             .collect()
     }
 
-    /// Has the tasks of the connections look whose token may be in this Secret.
-    pub fn secret_changed(&self, namespace: &str, name: &str) {
+    /// Has the tasks of the connections look that take something from this object.
+    pub fn source_changed(&self, holds: Holds, namespace: &str, name: &str) {
         for handle in self.handles.read().values() {
             let declared = handle.declared.borrow();
-            let token = declared.as_ref().map(|declared| &declared.token);
-            if token.is_some_and(|(of, key)| of == namespace && key.name == name) {
+            let sources = declared.as_ref().map(|declared| &declared.sources);
+            if sources.is_some_and(|sources| sources.name(holds, namespace, name)) {
                 handle.poke.notify_one();
             }
         }

@@ -3,9 +3,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use secrecy::{ExposeSecret, SecretString};
 
-use super::{audit::Audit, health::Learned, inventory::Inventory};
+use super::{audit::Audit, health::Learned, inventory::Inventory, sources::Given};
 use crate::{
     api::ConnectionSettings,
     authentik::{Client, Error, Remote, Shown, Version},
@@ -28,16 +27,16 @@ pub struct Server {
     /// How often what can't be put right is tried again, and Secrets that are not watched are looked at.
     pub resync: Duration,
     /// What it holds.
-    pub inventory: Inventory,
+    pub inventory: Arc<Inventory>,
     /// The client.
     pub client: Client,
     /// Its audit log.
-    pub audit: Audit,
+    pub audit: Arc<Audit>,
     /// Its health, and what its token lacks.
     pub learned: Arc<Learned>,
     /// What it was built from.
     pub(super) settings: ConnectionSettings,
-    pub(super) token: SecretString,
+    pub(super) given: Given,
     version: Mutex<Option<Version>>,
     look: Mutex<Option<Look>>,
 }
@@ -62,7 +61,7 @@ impl Server {
     pub(super) fn new(
         key: ConnectionKey,
         settings: ConnectionSettings,
-        token: SecretString,
+        given: Given,
         client: Client,
         learned: Arc<Learned>,
         agent: String,
@@ -72,20 +71,33 @@ impl Server {
             url: crate::authentik::base_url(&settings.url),
             set_interval: settings.resync_interval(),
             resync: settings.resync_interval().unwrap_or(pace::LONGEST),
-            inventory: Inventory::default(),
+            inventory: Arc::default(),
             client,
-            audit: Audit::new(agent),
+            audit: Arc::new(Audit::new(agent)),
             learned,
             settings,
-            token,
+            given,
             version: Mutex::default(),
             look: Mutex::default(),
         }
     }
 
-    /// Whether the same settings and token would make this server again.
-    pub(super) fn is_of(&self, settings: &ConnectionSettings, token: &SecretString) -> bool {
-        self.settings == *settings && self.token.expose_secret() == token.expose_secret()
+    /// The same server through another client, with what is known of it. It is to be probed.
+    pub(super) fn through(&self, client: Client, given: Given, learned: Arc<Learned>) -> Self {
+        Self {
+            key: self.key.clone(),
+            url: self.url.clone(),
+            set_interval: self.set_interval,
+            resync: self.resync,
+            inventory: self.inventory.clone(),
+            client,
+            audit: self.audit.clone(),
+            learned,
+            settings: self.settings.clone(),
+            given,
+            version: Mutex::new(self.version.lock().clone()),
+            look: Mutex::new(*self.look.lock()),
+        }
     }
 
     /// authentik's version, once it has been probed.

@@ -9,6 +9,7 @@ use crate::{
 pub(super) fn reason(failure: &Failure) -> &'static str {
     match failure.reason {
         Reason::SecretNotFound => "SecretNotFound",
+        Reason::ReferenceNotFound => "ReferenceNotFound",
         Reason::InvalidSpec => "InvalidSpec",
         Reason::AccessDenied => "AccessDenied",
         _ => "Unreachable",

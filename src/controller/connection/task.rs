@@ -7,18 +7,18 @@ use futures::FutureExt;
 use tokio::time::Instant;
 
 use super::{
-    client,
+    client::{self, Rest},
     declared::Declared,
     handle::{Handle, Known},
-    health::{Health, asked_to_wait},
+    health::{Health, asked_to_wait, down},
     inventory::Looks,
     object::Object,
     server::Server,
+    sources::Sources,
     status::Seen,
     told::Told,
 };
 use crate::{
-    authentik,
     controller::{keys::Dependency, shared::Shared},
     plan::{
         SecretVersion, due,
@@ -81,8 +81,10 @@ struct Task {
     handle: Arc<Handle>,
     object: Object,
     server: Option<Arc<Server>>,
-    /// Which state of the Secret the server's token comes from.
-    token: Option<SecretVersion>,
+    /// What the server's client was made from, and which states of Secrets and ConfigMaps at least.
+    drawn: Option<(Sources, Vec<SecretVersion>)>,
+    /// The rest that the server has asked for: another token does not shorten it.
+    rest: Rest,
     /// When the server is next probed and listed.
     due: Instant,
     failures: u32,
@@ -101,7 +103,8 @@ impl Task {
             shared,
             handle,
             server: None,
-            token: None,
+            drawn: None,
+            rest: Rest::default(),
             due: Instant::now(),
             failures: 0,
             requested_at: None,
@@ -137,7 +140,7 @@ impl Task {
             failure: result
                 .as_ref()
                 .err()
-                .filter(|_| self.token.is_none() || !self.is_down())
+                .filter(|_| self.drawn.is_none() || !self.is_down())
                 .cloned(),
         };
         *self.handle.known.write() = known.clone();
@@ -273,7 +276,7 @@ impl Task {
         self.due = if is_due { next } else { self.due.min(next) };
     }
 
-    /// The server that the object leads to. It stays while neither settings nor token change.
+    /// The server that the object leads to. It stays while neither settings nor what is given change.
     async fn try_prepare(&mut self, declared: &Declared) -> Result<Arc<Server>, Failure> {
         let settings = match &declared.settings {
             Ok(settings) => settings,
@@ -289,42 +292,53 @@ impl Task {
         {
             self.replace(None);
         }
-        let (namespace, key) = &declared.token;
-        let version = self.shared.secrets.version(namespace, key).await;
-        let version = version.inspect_err(|_| self.token = None)?;
+        let (shared, sources) = (self.shared.clone(), &declared.sources);
+        let versions = sources.versions(&shared).await;
+        let drawn = (
+            sources.clone(),
+            versions.inspect_err(|_| self.drawn = None)?,
+        );
         if let Some(server) = self
             .server
             .clone()
-            .filter(|_| self.token.as_ref() == Some(&version))
+            .filter(|_| self.drawn.as_ref() == Some(&drawn))
         {
             return Ok(server);
         }
-        let read = self.shared.secrets.read(namespace, key).await;
-        let (version, token) = read.inspect_err(|_| self.token = None)?;
-        self.token = Some(version);
-        if let Some(server) = self
-            .server
-            .clone()
-            .filter(|server| server.is_of(settings, &token))
-        {
+        let read = sources.read(&shared).await;
+        let given = read.inspect_err(|_| self.drawn = None)?;
+        self.drawn = Some(drawn);
+        let known = self.server.clone();
+        if let Some(server) = known.as_ref().filter(|server| server.given.is_as(&given)) {
             // It is due now where it was down for want of its Secret.
             self.due = self.due.min(Instant::now() + server.resync);
-            return Ok(server);
+            return Ok(server.clone());
         }
-        let built = client::server(&self.shared, &self.handle.key, settings, token);
+        let known = known.filter(|server| server.given.has_token_of(&given));
+        let (key, rest) = (&self.handle.key, self.rest.at(&settings.url));
+        let built = client::server(&shared, key, settings, given, rest, known.as_deref());
         let built = built.inspect_err(|_| self.replace(None))?;
-        self.replace(Some(built.clone()));
+        match known {
+            // What its lists hold is as true as before.
+            Some(_) => self.take(Some(built.clone())),
+            None => self.replace(Some(built.clone())),
+        }
         Ok(built)
     }
 
-    /// Takes another server, or none, in place of the last: nothing more is sent to that.
+    /// Takes another server, or none, in place of the last.
     fn replace(&mut self, server: Option<Arc<Server>>) {
+        self.take(server);
+        self.failures = 0;
+        self.due = Instant::now();
+    }
+
+    /// As [`Self::replace`], where nothing is due that was not due before: nothing more is sent by the last one's client.
+    fn take(&mut self, server: Option<Arc<Server>>) {
         if let Some(old) = std::mem::replace(&mut self.server, server) {
             old.client.close();
             *self.handle.known.write() = Known::default();
         }
-        self.failures = 0;
-        self.due = Instant::now();
     }
 
     /// Wakes whoever is concerned by what was found.
@@ -382,12 +396,5 @@ impl Task {
             .forget_connection(&self.handle.key.path());
         let key = self.handle.key.clone();
         self.shared.changed(&Dependency::Connection(key));
-    }
-}
-
-fn down(error: authentik::Error) -> Failure {
-    Failure {
-        connection_down: true,
-        ..Failure::from(error)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     api::SentSecret,
     authentik::{Body, Error, stripped},
     controller::{connection::Server, context::Context},
-    kinds::{Field, Fields, Kind, Wanted, seal},
+    kinds::{Field, Fields, Kind, Wanted},
     plan::{
         Desired,
         failure::{Failure, Reason},
@@ -48,7 +48,7 @@ pub(super) async fn with_secrets<K: Kind>(
         let text = stripped(value.expose_secret());
         body.fields.insert(field.api.to_owned(), Value::from(text));
         if field.is_readable() {
-            desired.fields.insert(field.api, seal(text));
+            desired.fields.insert(field.api, field.kept(text));
         }
         sent.push(sent_secret(field, version.as_ref()));
         desired.secrets.insert(field.api, version);

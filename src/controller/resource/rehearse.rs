@@ -218,7 +218,7 @@ impl<K: Kind> Actor<'_, K> {
 
 /// The fields that this difference would change.
 pub(super) fn changes(server: &Server, diff: &Diff) -> Vec<FieldChange> {
-    let open = diff.changes.iter().filter(|change| !change.field.is_secret);
+    let open = diff.changes.iter().filter(|change| !change.is_secret);
     let open = open.map(|change| FieldChange {
         field: change.field.spec.to_owned(),
         found: Some(shown(server, change.field, &change.found)),

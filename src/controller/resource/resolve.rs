@@ -15,7 +15,6 @@ use crate::{
     controller::{connection::Server, context::Context},
     kinds::{
         Compare, Field, Kind, Names, Reference, Refers, ResourceId, Wanted, kind_named, kind_names,
-        seal,
     },
     plan::{
         Desired,
@@ -108,7 +107,8 @@ impl<K: Kind> Resolver<'_, K> {
         })
     }
 
-    /// What is wanted of a secret field: the version of its Secret and, where authentik shows the field, the seal of its value.
+    /// What is wanted of a field whose value is in a Secret: the Secret's version and, where authentik shows the field, the value
+    /// as it is kept.
     async fn secret(
         &self,
         field: &'static Field,
@@ -129,7 +129,7 @@ impl<K: Kind> Resolver<'_, K> {
             return Ok(());
         }
         let (Some(key), Some(version)) = (key, version) else {
-            desired.fields.insert(field.api, seal(""));
+            desired.fields.insert(field.api, field.kept(""));
             desired.secrets.insert(field.api, None);
             return Ok(());
         };
@@ -137,7 +137,7 @@ impl<K: Kind> Resolver<'_, K> {
             Some(known) => (version, known),
             None => {
                 let (version, value) = secrets.read(namespace, &key).await?;
-                let value = seal(stripped(value.expose_secret()));
+                let value = field.kept(stripped(value.expose_secret()));
                 let memory = &self.ctx.shared.memory;
                 memory.with(&self.subject.uid, |entry| {
                     entry.keeps_seal(version.clone(), value.clone());

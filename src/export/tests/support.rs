@@ -83,7 +83,7 @@ fn odd_value() -> BoxedStrategy<Value> {
 /// Whether every resource of the kind sets the field, or means something where it does not.
 pub fn is_needed<K: Kind>(row: &FieldRow<K>) -> bool {
     let bare = K::from_spec(RESOURCE, K::labelled("label"));
-    (row.wanted)(&bare).is_some()
+    row.field.spec_from.is_some() || (row.wanted)(&bare).is_some()
 }
 
 /// What the CRD of the kind accepts. To make it takes a while.

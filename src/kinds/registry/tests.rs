@@ -61,6 +61,8 @@ impl ForEachKind for EveryPropertyIsManaged {
             "flows",
         ];
         let fields = K::FIELDS.iter().map(|row| row.field.spec);
+        let elsewhere = K::FIELDS.iter().filter_map(|row| row.field.spec_from);
+        let fields = fields.chain(elsewhere);
         let known: BTreeSet<_> = fields.chain(shared).chain([K::LABEL.spec]).collect();
         for property in spec_properties::<K>() {
             assert!(known.contains(property.as_str()), "{}: {property}", K::KIND);

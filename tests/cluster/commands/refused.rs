@@ -82,7 +82,7 @@ async fn without_manifests_server_or_token_it_says_what_to_give() {
         let text = error(
             test,
             command(test, &["diff", "-f", "-"]),
-            "kind: ConfigMap\napiVersion: v1\n",
+            "kind: Service\napiVersion: v1\n",
         )
         .await;
         assert!(
@@ -109,7 +109,7 @@ async fn broken_manifests_are_named_by_file_and_line() {
         let text = error(test, command(test, &["diff", "-f", path]), "").await;
         for expected in [
             "bad.yaml:6: spec.clientID: there is no such field; write clientId",
-            "bad.yaml:5: spec.clientId: is missing; add it",
+            "bad.yaml:5: spec.clientSecret: is missing; add it",
             "worse.yml:",
         ] {
             assert!(text.contains(expected), "{expected}: {text}");

@@ -52,7 +52,9 @@ impl Table {
                 kind: K::KIND,
                 field: &row.field,
                 schema: schema.unwrap_or_else(|| panic!("the CRD of {} lacks {name}", K::KIND)),
-                required: required.iter().any(|required| required == name),
+                // Where the value could be elsewhere, a rule asks for one of the two.
+                required: row.field.spec_from.is_some()
+                    || required.iter().any(|required| required == name),
             }
         });
         Self {
