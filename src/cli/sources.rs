@@ -109,6 +109,7 @@ impl Question {
         let server = Server {
             url: self.target.url.clone().filter(|url| !url.trim().is_empty()),
             token: self.target.token()?,
+            headers: self.target.headers()?,
             ca_bundle: self.target.ca_bundle()?,
             timeout: self.target.timeout,
             takes_over: self.knowledge.managed,

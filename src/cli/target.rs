@@ -6,7 +6,7 @@ use clap::Args;
 use secrecy::SecretString;
 
 use super::output::Failed;
-use crate::authentik::{Budget, Client, Config, Gate, Observer, Pause, agent};
+use crate::authentik::{Budget, Client, Config, Gate, Header, Observer, Pause, agent};
 
 /// The variable of the environment that holds the token.
 const TOKEN: &str = "AUTHENTIK_TOKEN";
@@ -23,6 +23,9 @@ pub struct Target {
     /// A file of PEM certificates to trust besides the system's own.
     #[arg(long, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+    /// A file of headers for each request, as an access proxy asks for: one `Name: value` a line.
+    #[arg(long, value_name = "FILE")]
+    pub headers_file: Option<PathBuf>,
     /// The longest time for one request, in seconds, up to 60.
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub timeout: u64,
@@ -56,6 +59,22 @@ impl Target {
         Ok(self.ca_file.as_ref().map(read).transpose()?)
     }
 
+    /// The headers for each request.
+    ///
+    /// # Errors
+    /// Where the file can't be read, by the number of the line.
+    pub fn headers(&self) -> Result<Vec<Header>, Failed> {
+        let Some(path) = &self.headers_file else {
+            return Ok(Vec::new());
+        };
+        let text = fs::read_to_string(path).map_err(|error| {
+            format!("--headers-file: {} can't be read: {error}", path.display())
+        })?;
+        let lines = (1..).zip(text.lines());
+        let lines = lines.filter(|(_, line)| !line.trim().is_empty());
+        Ok(lines.map(header).collect::<Result<_, _>>()?)
+    }
+
     /// How to reach the server; `observer` is told of every request.
     ///
     /// # Errors
@@ -69,7 +88,7 @@ impl Target {
         Ok(Config {
             url,
             token,
-            headers: Vec::new(),
+            headers: self.headers()?,
             ca_bundle: self.ca_bundle()?,
             timeout: Duration::from_secs(self.timeout),
             requests_per_second: None,
@@ -89,5 +108,42 @@ impl Target {
     pub fn client(&self) -> Result<Client, Failed> {
         let config = self.config(Observer::default())?;
         Client::new(&config).map_err(|error| Failed::Because(error.to_string()))
+    }
+}
+
+/// A line of the file of headers. The line itself is never repeated: it holds what gives access.
+fn header((number, line): (usize, &str)) -> Result<Header, String> {
+    let parts = line
+        .split_once(':')
+        .map(|(name, value)| (name.trim(), value.trim()));
+    match parts {
+        Some((name, value)) if !name.is_empty() && !value.is_empty() => Ok(Header {
+            name: name.to_owned(),
+            value: SecretString::from(value),
+            is_secret: true,
+        }),
+        _ => Err(format!(
+            "--headers-file: line {number} is no header; write one `Name: value` a line"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_header_and_its_value_may_hold_colons() {
+        let read = header((1, "X-Access:  https://a:b ")).expect("a header");
+        let value = secrecy::ExposeSecret::expose_secret(&read.value);
+        assert_eq!((read.name.as_str(), value), ("X-Access", "https://a:b"));
+        assert!(read.is_secret);
+        for odd in ["X-Access", ": value", "X-Access:"] {
+            let error = header((7, odd)).expect_err("it is none");
+            assert!(
+                error.contains("line 7") && !error.contains("X-Access"),
+                "{error}"
+            );
+        }
     }
 }

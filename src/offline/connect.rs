@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     api::{ClusterAuthentikConnection, DEFAULT_CONNECTION, GROUP, VERSION},
-    authentik::base_url,
+    authentik::{Header, base_url},
     manifests::{Manifest, Set},
 };
 
@@ -30,6 +30,8 @@ pub struct Server {
     pub url: Option<String>,
     /// The token, for the server or for the connections whose Secret can't be had.
     pub token: Option<SecretString>,
+    /// Headers for each request to the server of that URL.
+    pub headers: Vec<Header>,
     /// PEM certificates to trust besides the system's own.
     pub ca_bundle: Option<String>,
     /// The longest time for one request, in seconds.
@@ -77,6 +79,9 @@ pub(super) fn objects(
             "there is no token: give --token-file, or set AUTHENTIK_TOKEN to an API token",
         )?;
         secrets.put(OWN, OWN, "token", token.expose_secret());
+        for header in &server.headers {
+            secrets.put(OWN, OWN, &key_of(header), header.value.expose_secret());
+        }
     } else if !objects
         .keys()
         .any(|(plural, ..)| is_plural_of_connections(plural))
@@ -136,6 +141,16 @@ fn on_server(mut status: Value, server: &Server) -> Value {
     status
 }
 
+/// Where the value of a header stands that was given.
+fn key_of(header: &Header) -> String {
+    format!("header.{}", header.name)
+}
+
+fn given_header(header: &Header) -> Value {
+    let key = json!({"namespace": OWN, "name": OWN, "key": key_of(header)});
+    json!({"name": header.name, "valueFrom": {"secretKeyRef": key}})
+}
+
 fn connection(kind: String, url: &str, server: &Server) -> Value {
     json!({
         "apiVersion": format!("{GROUP}/{VERSION}"),
@@ -144,6 +159,7 @@ fn connection(kind: String, url: &str, server: &Server) -> Value {
         "spec": {
             "url": url,
             "caBundle": server.ca_bundle,
+            "headers": server.headers.iter().map(given_header).collect::<Vec<_>>(),
             "timeout": format!("{}s", server.timeout),
             "tokenSecretRef": {"namespace": OWN, "name": OWN, "key": "token"},
             "allowedNamespaces": {},

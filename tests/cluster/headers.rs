@@ -1,6 +1,7 @@
 //! Headers that a connection adds, for an access proxy in front of authentik.
 
 use std::{
+    fs,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,6 +14,7 @@ use devkit::gateway::Gateway;
 use serde_json::json;
 
 use crate::{
+    commands::{bare, folder, run},
     harness::{Test, VALIDATE, VALIDATES, message, test},
     harness_more::{CONNECTION, between},
 };
@@ -182,6 +184,35 @@ async fn a_server_that_repeats_a_header_is_not_repeated() {
         test.validate("mfa", json!({})).await;
         let refused = test.reason(VALIDATE, "mfa", "AccessDenied").await;
         assert!(message(&refused).contains("withheld"), "{refused:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_proxy_lets_the_command_line_pass() {
+    test(async |test| {
+        let id = test.canary("id");
+        let secret = test.canary("secret");
+        test.canaries.add(&secret);
+        let access = Access::start(test, id.clone(), test.gateway.url()).await;
+        access.wants(&secret);
+        let file = folder(test).join("headers");
+        let headers = format!("CF-Access-Client-Id: {id}\n\nCF-Access-Client-Secret: {secret}\n");
+        fs::write(&file, headers).expect("the file is written");
+        let file = file.to_str().expect("a path is text");
+        let manifest = "apiVersion: authentik-operator.io/v1alpha1\nkind: AuthenticatorValidateStage\nmetadata:\n  name: mfa\n";
+        let commands: [(&[&str], i32); 3] = [
+            (&["check"], 0),
+            (&["export", "--all"], 0),
+            (&["diff", "-f", "-"], 2),
+        ];
+        for (command, code) in commands {
+            let target = ["--url", &access.url, "--headers-file", file];
+            let mut with = bare(&[command, &target].concat());
+            with.env("AUTHENTIK_TOKEN", test.token());
+            run(test, with, manifest).await.ends(code);
+        }
+        assert_eq!(access.refused(), 0);
     })
     .await;
 }

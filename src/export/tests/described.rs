@@ -21,7 +21,8 @@ fn tells_of(text: &str, field: &str) -> bool {
     lines.any(|line| line.starts_with(&comment))
 }
 
-fn is_true_of<K: Kind>(text: &str, live: &Live, named: &Named) -> Result<(), TestCaseError> {
+/// Whether this manifest of an object wants nothing of it, and tells what it does not say.
+pub fn is_true_of<K: Kind>(text: &str, live: &Live, named: &Named) -> Result<(), TestCaseError> {
     let read = parsed(text);
     let schema = schema::<K>();
     let fields = read["spec"].as_object().expect("a spec");

@@ -3,6 +3,7 @@
 mod described;
 mod names;
 mod places;
+mod recorded;
 mod rules;
 mod secrets;
 mod states;

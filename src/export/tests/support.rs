@@ -138,8 +138,8 @@ pub fn read<K: Kind>(key: Uuid, mut answer: Value) -> Live {
     row.expect("an object").0
 }
 
-/// Names for what an object refers to: of some unique, of some the same as others', of some odd, of some none.
-pub fn any_labels<K: Kind>(live: &Live) -> BoxedStrategy<Named> {
+/// What an object refers to.
+pub fn referred<K: Kind>(live: &Live) -> Vec<(Collection, Uuid)> {
     let mut referred = Vec::new();
     for row in K::FIELDS {
         let found = live.fields.get(row.field.api);
@@ -150,6 +150,12 @@ pub fn any_labels<K: Kind>(live: &Live) -> BoxedStrategy<Named> {
             referred.extend(uuids.map(|uuid| (to, uuid)));
         }
     }
+    referred
+}
+
+/// Names for what an object refers to: of some unique, of some the same as others', of some odd, of some none.
+pub fn any_labels<K: Kind>(live: &Live) -> BoxedStrategy<Named> {
+    let referred = referred::<K>(live);
     let label = prop_oneof!["[a-z]{1,2}", odd_text()];
     vec(option::of(label), referred.len())
         .prop_map(move |labels| {
