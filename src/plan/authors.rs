@@ -259,6 +259,7 @@ mod tests {
     #[test]
     fn people_are_named_only_where_that_is_wanted() {
         let log = [
+            entry(1, "operator", OWN, 1),
             entry(7, "alice", "Mozilla/5.0", 2),
             entry(8, "bob", "curl/8", 3),
         ];

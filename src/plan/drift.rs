@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{
     authors::{Authors, by, cut},
@@ -22,6 +23,21 @@ pub struct Drift {
     pub by: Option<Authors>,
     /// Whether people may be named.
     pub names: bool,
+}
+
+/// Drift that was put right. It is told once it has been asked who made it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Repair {
+    /// The drift.
+    pub drift: Drift,
+    /// What others have changed: the object itself, the one before it, or a binding. Nothing where that is not known.
+    pub object: Option<Uuid>,
+    /// Whether the repair has written that; else it has put something new in its place.
+    pub is_written: bool,
+    /// How long it lasted, at the most; nothing where the object was not seen before.
+    pub lasted: Option<Duration>,
+    /// Whether it is to be warned of a weaker second factor.
+    pub warns: bool,
 }
 
 impl Drift {

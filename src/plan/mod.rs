@@ -47,6 +47,6 @@ pub use self::{
     },
     live::{BoundTo, Live, Row},
     note::Note,
-    record::{Fact, Record, Show},
+    record::{Fact, Record, Repaired, Show},
     referred::{AnyRow, Referred},
 };

@@ -4,9 +4,14 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use k8s_openapi::{apimachinery::pkg::apis::meta::v1::Time, jiff::Timestamp};
 
-use super::{drift::Drift, live::Live, note::Note};
+use super::{
+    authors::Authors,
+    drift::{Ended, Repair},
+    live::Live,
+    note::Note,
+};
 use crate::{
-    api::{Author, BoundFlow, Change, Identity, SentSecret, Status},
+    api::{BoundFlow, Change, Identity, SentSecret, Status},
     authentik::{Remote, Shown},
 };
 
@@ -19,7 +24,7 @@ pub enum Fact {
     Vanished,
     /// The stage was created; with what was sent of its secrets, and with the deletion that this puts right. Without an answer of its own (a creation that was
     /// recognised later) nothing is known to have been sent.
-    Created(Arc<Live>, Vec<SentSecret>, Option<Drift>),
+    Created(Arc<Live>, Vec<SentSecret>, Option<Repair>),
     /// A stage that was there already was taken over.
     Adopted(Arc<Live>),
     /// A stage that was there already is left to others.
@@ -37,12 +42,12 @@ pub enum Fact {
         /// What was sent of the secrets.
         sent: Vec<SentSecret>,
         /// What this puts right, where others had changed it.
-        drift: Option<Drift>,
+        repair: Option<Repair>,
     },
     /// authentik shows that it holds what these Secrets do.
     Holds(Vec<SentSecret>),
     /// The stage was bound to flows, moved in them or taken out of them; with what this puts right, where others had changed it.
-    Bound(Option<Drift>),
+    Bound(Option<Repair>),
     /// The stage was deleted in authentik.
     Deleted(Identity),
     /// The stage was left in authentik when its resource was deleted.
@@ -68,10 +73,28 @@ pub struct Record {
     pub was_in_sync: bool,
     /// The names of all fields that the spec sets, sorted.
     pub spec_fields: Vec<String>,
+    /// What was put right and is not told yet.
+    pub repaired: Vec<Repaired>,
     /// Who has made the difference that is only observed, as far as that is known.
     pub by: Option<String>,
     /// Makes a server's text fit to be shown.
     pub show: Show,
+}
+
+/// Something that was put right.
+#[derive(Clone, Debug)]
+pub struct Repaired {
+    /// The repair.
+    pub repair: Repair,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    /// These fields of the spec were written.
+    Fields(Vec<String>),
+    /// This object was made in place of one that was gone.
+    Again(Live),
 }
 
 /// Makes a server's text fit to be shown.
@@ -100,7 +123,7 @@ impl Record {
                 self.status.stage = None;
                 self.status.secrets.clear();
             }
-            Fact::Created(live, sent, drift) => self.created(&live, sent, drift, now),
+            Fact::Created(live, sent, repair) => self.created(&live, sent, repair, now),
             Fact::Adopted(live) => self.adopted(&live, now),
             Fact::NotAdopted => self.status.stage = None,
             Fact::Observed(live) => {
@@ -112,16 +135,18 @@ impl Record {
                 fields,
                 readable,
                 sent,
-                drift,
+                repair,
             } => {
                 self.record_sent(sent);
                 self.identify(&live, true);
                 if !fields.is_empty() {
-                    self.changed_fields(fields, readable, drift, now);
+                    self.changed_fields(fields, readable, repair, now);
                 }
             }
             Fact::Holds(secrets) => self.record_sent(secrets),
-            Fact::Bound(drift) => self.changed_fields(vec!["flows".to_owned()], true, drift, now),
+            Fact::Bound(repair) => {
+                self.changed_fields(vec!["flows".to_owned()], true, repair, now);
+            }
             Fact::Deleted(stage) => self.tell("Deleted", "deleted", &stage),
             Fact::Orphaned(stage) => self.tell("Orphaned", "left", &stage),
         }
@@ -154,7 +179,7 @@ impl Record {
         &mut self,
         live: &Live,
         sent: Vec<SentSecret>,
-        drift: Option<Drift>,
+        repair: Option<Repair>,
         now: Timestamp,
     ) {
         let again = self
@@ -166,18 +191,43 @@ impl Record {
         self.status.secrets.clear();
         self.record_sent(sent);
         self.changed("Created", self.spec_fields.clone(), now);
-        let by = drift.and_then(|drift| Some((drift.by?, drift.names)));
-        let told = by.as_ref().map(|(by, names)| by.told(*names));
-        let what = match told {
-            Some(told) => format!("created again, for it was gone ({told}),"),
-            None if again => "created again, for it was gone,".to_owned(),
-            None => "created".to_owned(),
-        };
-        self.tell_of(live, "Created", &what);
-        self.changed_by(by.map(|(by, _)| by.last));
+        match repair {
+            Some(repair) => self.repaired.push(Repaired {
+                repair,
+                what: What::Again(live.clone()),
+            }),
+            None if again => self.tell_of(live, "Created", "created again, for it was gone,"),
+            None => self.tell_of(live, "Created", "created"),
+        }
     }
 
-    fn changed_by(&mut self, author: Option<Author>) {
+    /// What was put right since the last call.
+    pub fn take_repaired(&mut self) -> Vec<Repaired> {
+        std::mem::take(&mut self.repaired)
+    }
+
+    /// Tells of what was put right, now that it has been asked who made it necessary.
+    pub fn tell_repaired(&mut self, repaired: Repaired, by: Option<Authors>) {
+        let Repaired { mut repair, what } = repaired;
+        repair.drift.by = by;
+        let drift = &repair.drift;
+        if repair.warns {
+            self.notes
+                .push(drift.weakened(repair.lasted, Ended::Mended));
+        }
+        match what {
+            What::Fields(fields) => {
+                let note = Note::normal("DriftCorrected", drift.mended(&fields));
+                self.notes.push(note);
+            }
+            What::Again(live) => {
+                let by = drift.by.as_ref().map(|by| by.told(drift.names));
+                let by = by.map_or_else(String::new, |by| format!(" ({by})"));
+                let what = format!("created again, for it was gone{by},");
+                self.tell_of(&live, "Created", &what);
+            }
+        }
+        let author = repair.drift.by.map(|by| by.last);
         if let (Some(change), Some(author)) = (&mut self.status.last_change, author) {
             change.changed_by = Some(author);
         }
@@ -257,15 +307,21 @@ impl Record {
         &mut self,
         fields: Vec<String>,
         readable: bool,
-        drift: Option<Drift>,
+        repair: Option<Repair>,
         now: Timestamp,
     ) {
-        let drift = drift.filter(|_| readable && self.was_in_sync);
-        let (reason, text) = match &drift {
-            Some(drift) => ("DriftCorrected", drift.mended(&fields)),
-            None => ("Updated", format!("changed {}", fields.join(", "))),
+        let reason = match repair.filter(|_| readable && self.was_in_sync) {
+            Some(repair) => {
+                let what = What::Fields(fields.clone());
+                self.repaired.push(Repaired { repair, what });
+                "DriftCorrected"
+            }
+            None => {
+                let text = format!("changed {}", fields.join(", "));
+                self.notes.push(Note::normal("Updated", text));
+                "Updated"
+            }
         };
-        self.notes.push(Note::normal(reason, text));
         let before = self.before.last_change.as_ref();
         let earlier = self
             .status
@@ -278,7 +334,6 @@ impl Record {
             }
             None => self.changed(reason, fields, now),
         }
-        self.changed_by(drift.and_then(|drift| Some(drift.by?.last)));
     }
 
     fn changed(&mut self, reason: &str, fields: Vec<String>, now: Timestamp) {

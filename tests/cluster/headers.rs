@@ -200,7 +200,7 @@ async fn an_access_proxy_lets_the_command_line_pass() {
         let headers = format!("CF-Access-Client-Id: {id}\n\nCF-Access-Client-Secret: {secret}\n");
         fs::write(&file, headers).expect("the file is written");
         let file = file.to_str().expect("a path is text");
-        let manifest = "apiVersion: authentik-operator.io/v1alpha1\nkind: AuthenticatorValidateStage\nmetadata:\n  name: mfa\n";
+        let manifest = "apiVersion: authentik-operator.io/v1alpha1\nkind: AuthenticatorValidateStage\nmetadata:\n  name: mfa\nspec:\n  notConfiguredAction: deny\n";
         let commands: [(&[&str], i32); 3] = [
             (&["check"], 0),
             (&["export", "--all"], 0),

@@ -27,7 +27,6 @@ use crate::{
         claims::{Rival, SameServer},
         create_body,
         decide::{Holder, Step},
-        drift::Ended,
         failure::{Failure, Reason},
         update_body,
     },
@@ -187,8 +186,8 @@ impl<K: Kind> Actor<'_, K> {
             Ok(row) => {
                 let live = note::<K>(self.server, row);
                 settle(self.ctx, self.subject);
-                let drift = self.replaced().await;
-                self.fact(Fact::Created(live.clone(), sent, drift));
+                let repair = self.replaced();
+                self.fact(Fact::Created(live.clone(), sent, repair));
                 self.sight.bindings.clear();
                 self.sees(Some(live));
                 Ok(())
@@ -267,7 +266,7 @@ impl<K: Kind> Actor<'_, K> {
         let row = match updated.await {
             Ok(row) => row,
             Err(error) => {
-                self.warns(drift.as_ref(), Ended::NotYet);
+                self.still_weak(drift.as_ref());
                 return self.patch_failed(&live, error).await;
             }
         };
@@ -281,13 +280,13 @@ impl<K: Kind> Actor<'_, K> {
         memory.with(&self.subject.uid, |entry| entry.ignored = ignored);
         let kept = diff.kept(&self.sight.ignored);
         let mended = drift.filter(|_| !kept.changes.is_empty());
-        let drift = self.mended(mended, Some(live.uuid), true).await;
+        let repair = mended.map(|drift| self.repaired(drift, Some(live.uuid), true));
         self.fact(Fact::Patched {
             live: live.clone(),
             fields: kept.spec_fields(),
             readable: !kept.changes.is_empty(),
             sent,
-            drift,
+            repair,
         });
         self.sees(Some(live));
         Ok(())
@@ -343,11 +342,11 @@ impl<K: Kind> Actor<'_, K> {
         let (has_written, ended) =
             bindings::write(self.ctx, self.subject, self.server, stage, writes).await;
         if ended.is_err() {
-            self.warns(drift.as_ref(), Ended::NotYet);
+            self.still_weak(drift.as_ref());
         }
         if has_written {
-            let drift = self.mended(drift, binding, is_written).await;
-            self.fact(Fact::Bound(drift));
+            let repair = drift.map(|drift| self.repaired(drift, binding, is_written));
+            self.fact(Fact::Bound(repair));
         }
         if ended.is_ok() {
             self.sight.bindings = bindings::look_up(self.server, K::USAGE.bound, stage).await?;

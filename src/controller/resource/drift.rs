@@ -17,7 +17,7 @@ use crate::{
     plan::{
         Authors, Desired, Diff, Naming, Note, Outcome, Record, another_writer, authors,
         bindings::{Binding, BindingWrite, places_drift},
-        drift::{self, Drift, Ended},
+        drift::{self, Drift, Ended, Repair},
         others, own_user,
     },
 };
@@ -33,40 +33,35 @@ impl<K: Kind> Actor<'_, K> {
         }
     }
 
-    /// Warns of a second factor that this drift makes weaker.
-    pub(super) fn warns(&mut self, drift: Option<&Drift>, ended: Ended) {
-        if let Some(drift) = drift {
-            let mut notes = Vec::new();
-            self.finding().warn(&mut notes, drift, ended);
-            self.record.notes.append(&mut notes);
+    /// This drift could not be put right.
+    pub(super) fn still_weak(&mut self, drift: Option<&Drift>) {
+        let Some(drift) = drift.filter(|drift| self.finding().is_new_weakness(drift)) else {
+            return;
+        };
+        let since = self.finding().since();
+        self.record.notes.push(drift.weakened(since, Ended::NotYet));
+    }
+
+    /// This drift is put right. `object` is what others have changed, `is_written` whether that was written to put it right, or
+    /// something new in its place.
+    pub(super) fn repaired(&self, drift: Drift, object: Option<Uuid>, is_written: bool) -> Repair {
+        self.ctx.shared.metrics.drift_repaired(K::KIND);
+        Repair {
+            warns: self.finding().is_new_weakness(&drift),
+            lasted: self.finding().since(),
+            drift,
+            object,
+            is_written,
         }
     }
 
-    /// Drift is put right: only now is it asked who made it. `object` is what they changed, `is_written` whether that was written
-    /// to put it right, or something new in its place.
-    pub(super) async fn mended(
-        &mut self,
-        drift: Option<Drift>,
-        object: Option<Uuid>,
-        is_written: bool,
-    ) -> Option<Drift> {
-        let mut drift = drift?;
-        self.ctx.shared.metrics.drift_repaired(K::KIND);
-        let (by, mut notes) = self.finding().ask_who(object, is_written).await;
-        drift.by = by;
-        self.record.notes.append(&mut notes);
-        self.warns(Some(&drift), Ended::Mended);
-        Some(drift)
-    }
-
     /// The object of which others had deleted the one before is there again.
-    pub(super) async fn replaced(&mut self) -> Option<Drift> {
+    pub(super) fn replaced(&self) -> Option<Repair> {
         let before = self.record.before.stage.as_ref();
         let before = before.filter(|stage| stage.managed && stage.server == self.server.url)?;
-        let deleted = before.uuid;
         let drift = self.finding().deletion();
         self.finding().count(&drift);
-        self.mended(Some(drift), Some(deleted), false).await
+        Some(self.repaired(drift, Some(before.uuid), false))
     }
 }
 
@@ -133,28 +128,35 @@ impl<K: Kind> Finding<'_, K> {
         self.sight.last_look.map(|look| look.elapsed())
     }
 
-    /// Warns once of a second factor that has got weaker.
-    pub fn warn(&self, notes: &mut Vec<Note>, drift: &Drift, ended: Ended) {
+    /// Whether this drift makes the second factor weaker, and that is new.
+    fn is_new_weakness(&self, drift: &Drift) -> bool {
         if !drift.is_weaker() {
-            return;
+            return false;
         }
         let memory = &self.ctx.shared.memory;
         let was_weak = memory.with(&self.subject.uid, |entry| {
             std::mem::replace(&mut entry.is_weak, true)
         });
-        if was_weak == Some(false) {
+        let is_new = was_weak == Some(false);
+        if is_new {
             self.ctx.shared.metrics.factor_weakened(K::KIND);
-            notes.push(drift.weakened(self.since(), ended));
+        }
+        is_new
+    }
+
+    /// Tells of all that was put right. Only now is it asked who made it necessary.
+    pub async fn tell_repaired(&self, record: &mut Record) {
+        for repaired in record.take_repaired() {
+            let repair = &repaired.repair;
+            let (by, mut notes) = self.ask_who(repair.object, repair.is_written).await;
+            record.notes.append(&mut notes);
+            record.tell_repaired(repaired, by);
         }
     }
 
-    /// Asks the audit log who changed an object, which the last write may have put right; and what else is to be told of that. An object that has come to be as it is before this
-    /// process looked is nobody's doing.
-    pub async fn ask_who(
-        &self,
-        object: Option<Uuid>,
-        is_mended: bool,
-    ) -> (Option<Authors>, Vec<Note>) {
+    /// Asks the audit log who changed an object, which the last write may have put right; and what else is to be told of that.
+    /// What has come to be as it is before this process looked is nobody's doing.
+    async fn ask_who(&self, object: Option<Uuid>, is_mended: bool) -> (Option<Authors>, Vec<Note>) {
         match (object, self.sight.last_look) {
             (Some(object), Some(look)) => self.ask(object, look, is_mended).await,
             _ => (None, Vec::new()),
@@ -230,7 +232,10 @@ impl<K: Kind> Finding<'_, K> {
         if !drift.is_weaker() {
             memory.with(&self.subject.uid, |entry| entry.is_weak = false);
         }
-        self.warn(&mut record.notes, &drift, Ended::Observed);
+        if self.is_new_weakness(&drift) {
+            let note = drift.weakened(self.since(), Ended::Observed);
+            record.notes.push(note);
+        }
         record.by = drift.by.map(|by| by.told(drift.names));
     }
 

@@ -140,7 +140,7 @@ impl<K: Kind> Actor<'_, K> {
             fields: diff.spec_fields(),
             readable: !diff.changes.is_empty(),
             sent,
-            drift: None,
+            repair: None,
         });
         self.sees(Some(live));
         Ok(())

@@ -148,6 +148,7 @@ impl<K: Kind> Subject<K> {
             manages_bindings: self.resource.flows().is_some(),
             was_in_sync: self.view.was_in_sync,
             spec_fields: sorted(wanted.map(|(field, _)| field)),
+            repaired: Vec::new(),
             by: None,
             show: Show(Arc::new(|_: &Remote| Default::default())),
         }

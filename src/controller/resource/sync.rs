@@ -61,23 +61,45 @@ async fn sync<K: Kind>(
     if !subject.observes() {
         record.status.drift.clear();
     }
+    let ended = steps(ctx, subject, &server, record, &mut sight, &mut desired).await;
+    let finding = Finding {
+        ctx,
+        subject,
+        server: &server,
+        sight: &sight,
+        desired: &desired,
+    };
+    // Last of all: no answer of the audit log keeps anything waiting that has to be put right.
+    finding.tell_repaired(record).await;
+    ended
+}
+
+/// One step after the other, until nothing is left to do.
+async fn steps<K: Kind>(
+    ctx: &Context,
+    subject: &Subject<K>,
+    server: &Arc<Server>,
+    record: &mut Record,
+    sight: &mut Sight,
+    desired: &mut Desired,
+) -> Steps<Result<Outcome, Failure>> {
     let mut rounds = Rounds::default();
     loop {
-        let step = next(ctx, subject, &server, record, &sight, &desired)?;
+        let step = next(ctx, subject, server, record, sight, desired)?;
         if let Step::End(result) = step {
-            rehearse_refusal::<K>(ctx, subject, &server, &sight, &desired, &result);
-            identify(subject, &server, record, &sight, &desired, &result);
-            conclude(ctx, subject, &server, record, &sight, &desired, &result).await;
+            rehearse_refusal::<K>(ctx, subject, server, sight, desired, &result);
+            identify(subject, server, record, sight, desired, &result);
+            conclude(ctx, subject, server, record, sight, desired, &result).await;
             return Ok(result);
         }
         rounds.count(&step, K::NOUN)?;
         let mut actor = Actor {
             ctx,
             subject,
-            server: &server,
+            server,
             record,
-            sight: &mut sight,
-            desired: &mut desired,
+            sight,
+            desired,
         };
         actor.act(step).await?;
     }

@@ -10,7 +10,7 @@ use super::support::*;
 use crate::{
     api::{BoundFlow, DriftedField, Identity, SentSecret, Status},
     authentik::Remote,
-    plan::{Fact, Live, Record, Show, drift::Drift},
+    plan::{Fact, Live, Record, Show, drift::Repair},
 };
 
 const OLD: &str = "https://old";
@@ -54,6 +54,7 @@ fn record(stage: Option<Identity>) -> Record {
         manages_bindings: false,
         was_in_sync: false,
         spec_fields: vec!["deviceClasses".to_owned(), "notConfiguredAction".to_owned()],
+        repaired: Vec::new(),
         by: None,
         show: Show(Arc::new(|text: &Remote| shown(text.raw()))),
     }
@@ -70,13 +71,13 @@ fn patched(fields: &[&str]) -> Fact {
         fields: fields.iter().map(|&field| field.to_owned()).collect(),
         readable: true,
         sent: Vec::new(),
-        drift: Some(Drift::default()),
+        repair: Some(Repair::default()),
     }
 }
 
 /// The stage was bound.
 fn bound() -> Fact {
-    Fact::Bound(Some(Drift::default()))
+    Fact::Bound(Some(Repair::default()))
 }
 
 /// A Secret was sent.
@@ -86,7 +87,7 @@ fn secret_sent(secrets: Vec<SentSecret>) -> Fact {
         fields: vec!["clientSecret".to_owned()],
         readable: false,
         sent: secrets,
-        drift: None,
+        repair: None,
     }
 }
 
@@ -94,6 +95,9 @@ fn secret_sent(secrets: Vec<SentSecret>) -> Fact {
 fn noted(mut record: Record, facts: Vec<Fact>) -> Record {
     for (second, fact) in (100..).zip(facts) {
         record.note(fact, at(second));
+    }
+    for repaired in record.take_repaired() {
+        record.tell_repaired(repaired, None);
     }
     record
 }

@@ -78,9 +78,16 @@ fn read(crd: &Value) -> Vec<Property> {
     let spec = &schema["properties"]["spec"];
     let required = spec["required"].as_array().cloned().unwrap_or_default();
     let properties = spec["properties"].as_object().expect("it has fields");
-    let own = properties
-        .iter()
-        .filter(|(name, _)| !COMMON.contains(&name.as_str()) && *name != label_of(kind_of(crd)));
+    // Of a field whose value may be elsewhere, one of the two is needed. Histories always write the value.
+    let has_source = |name: &str| properties.contains_key(&format!("{name}From"));
+    let is_source = |name: &str| {
+        let of = name.strip_suffix("From");
+        of.is_some_and(|of| properties.contains_key(of))
+    };
+    let own = properties.iter().filter(|(name, _)| {
+        let is_own = !COMMON.contains(&name.as_str()) && *name != label_of(kind_of(crd));
+        is_own && !is_source(name)
+    });
     let property = |(name, schema): (&String, &Value)| Property {
         spec: name.clone(),
         api: snake_case(name),
@@ -90,7 +97,7 @@ fn read(crd: &Value) -> Vec<Property> {
                 kind_of(crd)
             )
         }),
-        is_required: required.iter().any(|required| required == name),
+        is_required: has_source(name) || required.iter().any(|required| required == name),
         is_nullable: schema["nullable"] == true,
     };
     own.map(property).collect()
