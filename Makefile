@@ -27,7 +27,7 @@ demo: ## watch the operator work, with a simulated authentik; ARGS go to the dem
 	cargo build --locked --workspace --bins
 	$(BIN)/dev demo $(ARGS)
 
-test: ## run all tests; the first run builds etcd, Kubernetes, Helm and a part of Flux, which takes minutes
+test: ## run all tests; the first run builds etcd, Kubernetes, Helm, promtool and a part of Flux, which takes minutes
 	cargo test --locked --workspace --no-run
 	$(BIN)/dev kubernetes build
 	$(BIN)/dev gitops build
