@@ -1,5 +1,5 @@
-//! What is read about people, their devices and the token's own user: no answer makes it panic, and no error tells the token or a
-//! value of a device.
+//! What is read about people, their devices, what they have done and the token's own user: no answer makes it panic, and no
+//! error tells the token or a value of a device.
 #![no_main]
 
 use arbitrary::Arbitrary;
@@ -31,6 +31,7 @@ enum Beginning {
     Account,
     Tokens,
     Description,
+    Log,
 }
 
 impl Beginning {
@@ -46,6 +47,9 @@ impl Beginning {
             Beginning::Account => r#"{"user": {"pk": 7, "username": ""#,
             Beginning::Tokens => {
                 r#"{"pagination": {"next": 0, "count": 1}, "results": [{"user": 7, "intent": "api", "identifier": ""#
+            }
+            Beginning::Log => {
+                r#"{"pagination": {"next": 0, "count": 1}, "results": [{"action": "model_updated", "created": "2026-01-01T12:00:08Z", "context": {"http_request": {"method": "PATCH"}}, "user": {"pk": 7, "username": ""#
             }
             Beginning::Description => r#"{"parses": ["application/json"], "actions": {"PUT": {""#,
         }
@@ -83,6 +87,13 @@ fuzz_target!(|told: Told| {
         fuzzing::read_tokens(&answer, told.user).map(|tokens| {
             for token in &tokens.rows {
                 clean(fuzzing::show(&token.identifier).as_str());
+            }
+        }),
+        fuzzing::read_log(&answer).map(|log| {
+            for entry in &log {
+                for text in [&entry.username, &entry.address, &entry.agent] {
+                    clean(fuzzing::show(text).as_str());
+                }
             }
         }),
         fuzzing::read_description(&answer, "PUT").map(drop),

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use super::{
     ApiToken, Device, Person, UsedBy, Version, Whoami, answer,
     answer::Success,
+    audit,
     client::read_version,
     collection::{Collection, model_permission},
     error::Error,
@@ -106,6 +107,14 @@ pub fn read_whoami(answer: &Answer<'_>) -> Result<Whoami, Error> {
 /// Those of a request.
 pub fn read_tokens(answer: &Answer<'_>, user: u64) -> Result<Listing<ApiToken>, Error> {
     page(answer, Collection::TOKENS, |row: TokenRow| row.token(user))
+}
+
+/// Reads entries of the audit log.
+///
+/// # Errors
+/// Those of a request.
+pub fn read_log(answer: &Answer<'_>) -> Result<Vec<audit::Entry>, Error> {
+    read(answer, false, audit::read)
 }
 
 /// Reads whether an answer to `OPTIONS` describes this method.
