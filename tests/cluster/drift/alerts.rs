@@ -6,7 +6,7 @@ use devkit::prometheus::promtool_command;
 use serde_json::{Value, json};
 
 use super::weaker::{self, weaken};
-use crate::harness::{VALIDATE, test};
+use crate::harness::{VALIDATE, test, text};
 
 /// The labels that Prometheus gives what it collects of the operator.
 const OF: &str = r#"namespace="operator",job="metrics""#;
@@ -56,6 +56,28 @@ fn rules() -> String {
         let _ = writeln!(rules, "  {line}");
     }
     rules
+}
+
+/// The queries of the chart's dashboard, as rules that record them.
+fn dashboard() -> String {
+    let dashboard = "charts/authentik-stage-operator/files/dashboard.json";
+    let dashboard = Path::new(env!("CARGO_MANIFEST_DIR")).join(dashboard);
+    let dashboard = fs::read_to_string(dashboard).expect("the dashboard can be read");
+    let dashboard: Value = serde_json::from_str(&dashboard).expect("it is JSON");
+    let panels = dashboard["panels"].as_array().expect("it has panels");
+    let targets = panels
+        .iter()
+        .filter_map(|panel| panel["targets"].as_array());
+    let queries = targets.flatten().map(|target| text(&target["expr"]));
+    let rules = (0..).zip(queries).map(|(number, query)| {
+        // What Grafana puts in their place.
+        let query = query.replace("$__rate_interval", "5m");
+        let query = query.replace("$namespace", ".*").replace("$job", ".*");
+        json!({"record": format!("dashboard:query_{number}"), "expr": query})
+    });
+    let rules: Vec<_> = rules.collect();
+    assert!(rules.len() > 10, "{} queries", rules.len());
+    json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string()
 }
 
 /// That just these alerts fire at this minute.
@@ -129,9 +151,11 @@ fn judge(name: &str, tests: &Value) {
         fs::write(directory.join(name), text).expect("a file is written");
     };
     write("rules.yaml", &rules());
+    write("dashboard.yaml", &dashboard());
     write("tests.yaml", &tests.to_string());
     for args in [
         ["check", "rules", "rules.yaml"],
+        ["check", "rules", "dashboard.yaml"],
         ["test", "rules", "tests.yaml"],
     ] {
         let judged = promtool_command(&args, &directory).output();
