@@ -211,6 +211,17 @@ fn group(state: &State) -> Value {
     body
 }
 
+/// `DELETE core/users/{pk}/`.
+pub(crate) fn remove(state: &mut State, pk: &str) -> Result<Reply, Reply> {
+    let known = pk
+        .parse()
+        .ok()
+        .filter(|pk| state.accounts.user(*pk).is_some());
+    let pk = known.ok_or_else(|| Reply::detail(404, "Not found."))?;
+    state.remove_user(pk);
+    Ok(Reply::empty(204))
+}
+
 /// `core/groups/{uuid}/add_user/`.
 pub(crate) fn add_member(state: &mut State, request: &Request, key: &str) -> Result<Reply, Reply> {
     let data = http::data(&state.rules, request)?;

@@ -143,6 +143,7 @@ fn account_view(state: &mut State, request: &Request, parts: &[&str]) -> Result<
     }
     match (request.method.as_str(), parts) {
         ("POST", ["core", "groups", key, "add_user"]) => people::add_member(state, request, key),
+        ("DELETE", ["core", "users", pk]) => people::remove(state, pk),
         ("POST", ["core", "tokens"]) => accounts::create_token(state, request),
         ("GET", ["core", "tokens", identifier, "view_key"]) => {
             accounts::view_key(state, identifier)

@@ -12,8 +12,8 @@ use crate::authentik::{Client, Error, audit::Entry};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// For how long a log is left alone that the token may not view.
 const DENIED: Duration = Duration::from_secs(600);
-/// For how long a log is left alone that could not be read for another reason.
-const FAILED: Duration = Duration::from_secs(60);
+/// For how long a log is left alone that has not answered in time.
+const SLOW: Duration = Duration::from_secs(60);
 
 /// A server's audit log. What it does not tell is not missed.
 #[derive(Debug)]
@@ -47,10 +47,10 @@ impl Audit {
                 tracing::debug!(%error, "the audit log can't be read");
                 match error {
                     Error::AccessDenied { .. } => DENIED,
-                    _ => FAILED,
+                    _ => return Vec::new(),
                 }
             }
-            Err(_) => FAILED,
+            Err(_) => SLOW,
         };
         *self.closed_until.lock() = Some(Instant::now() + pause);
         Vec::new()

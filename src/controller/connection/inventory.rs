@@ -360,7 +360,7 @@ impl Reader<'_> {
         for row in doubtful.iter().take(MOST_DOUBTS) {
             source.correct(list, &client, row.uuid()).await?;
         }
-        list.has_cost(meter.spent());
+        list.done(began, meter.spent());
         Ok(meter.spent())
     }
 }

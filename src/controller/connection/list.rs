@@ -176,10 +176,13 @@ impl<T: Listed> List<T> {
         }
     }
 
-    /// So long authentik took to answer the last complete reading.
-    pub fn has_cost(&self, listing: Duration) {
+    /// The reading that began then is done with, what it left in doubt included; authentik took so long to answer.
+    pub fn done(&self, began: Instant, cost: Duration) {
         let mut inner = self.0.lock();
-        (inner.listing, inner.one_by_one) = (listing, None);
+        (inner.listing, inner.one_by_one) = (cost, None);
+        if inner.read_at == Some(began) {
+            inner.looked_at = Some(began);
+        }
     }
 
     /// The rows that it holds, to be looked at one by one.
@@ -363,7 +366,6 @@ impl<T: Listed> Inner<T> {
         if is_first {
             self.differences.truncate(before);
         }
-        self.looked_at = Some(began);
         doubtful
     }
 

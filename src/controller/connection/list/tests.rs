@@ -38,7 +38,9 @@ fn listing(rows: &[Arc<Row>], complete: bool) -> Rows<Row> {
 
 fn read(list: &List<Row>, rows: &[Arc<Row>]) -> Vec<Arc<Row>> {
     let began = list.begins();
-    list.ends(began, Ok(listing(rows, true)))
+    let doubtful = list.ends(began, Ok(listing(rows, true)));
+    list.done(began, Duration::ZERO);
+    doubtful
 }
 
 fn changed(n: u128, label: &str) -> (Uuid, String) {
@@ -164,4 +166,23 @@ async fn a_difference_tells_when_the_row_was_last_seen_before() {
     tokio::time::advance(Duration::from_secs(10)).await;
     read(&list, &[row(1, "new")]);
     assert_eq!(since(&list), BTreeSet::from([Some(look)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_that_a_moving_list_left_in_doubt_was_last_seen_by_the_reading_before() {
+    let list = List::default();
+    read(&list, &[row(1, "one")]);
+    let first = list.looked_at();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let began = list.begins();
+    list.ends(began, Ok(listing(&[], false)));
+    list.corrects(Uuid::from_u128(1), None);
+    list.done(began, Duration::ZERO);
+    let since: Vec<_> = list
+        .take_differences()
+        .iter()
+        .map(|found| found.since)
+        .collect();
+    assert_eq!(since, [first]);
+    assert_eq!(list.looked_at(), Some(began));
 }
