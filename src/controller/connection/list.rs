@@ -1,6 +1,7 @@
 //! One list of one server, as it was last read and as our own writes have changed it since. It holds the rows that some
 //! resource has to do with, and no others.
 
+mod difference;
 #[cfg(test)]
 mod tests;
 
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+pub use self::difference::{Difference, Differences};
 use crate::{
     authentik::{Error, Listing},
     controller::memory::Memory,
@@ -84,20 +86,6 @@ pub fn hash(label: &str) -> u64 {
     let mut hasher = DefaultHasher::new();
     label.hash(&mut hasher);
     hasher.finish()
-}
-
-/// What readings found different: each row that came, went or changed.
-pub type Differences = Vec<Difference>;
-
-/// A row that was found different.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Difference {
-    /// Its UUID.
-    pub uuid: Uuid,
-    /// Its label.
-    pub label: String,
-    /// When it was last seen before, at the earliest.
-    pub since: Option<Instant>,
 }
 
 /// One list of one server.
