@@ -10,8 +10,8 @@ const PROMETHEUS: Module = Module {
     path: "github.com/prometheus/prometheus",
     go_mod: include_str!("../prometheus/go.mod"),
     link_flags: |version| {
-        let number = version.trim_start_matches("v0.");
-        format!("-X github.com/prometheus/common/version.Version=0.{number}")
+        let number = version.trim_start_matches('v');
+        format!("-X github.com/prometheus/common/version.Version={number}")
     },
     // The discovery of targets is the larger part of the program, and nothing here discovers any.
     tags: "remove_all_sd",
