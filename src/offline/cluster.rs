@@ -14,10 +14,11 @@ use super::{
     desk::Name,
     lists::{all, objects_of},
     names::{is_connection, is_plural_of_connections, kind_of, plurals},
-    secrets::{Holder, named},
+    secrets::named,
 };
 use crate::{
     api::{ClusterAuthentikConnection, can_be_named},
+    controller::connection::Holds,
     manifests::Set,
 };
 
@@ -122,14 +123,14 @@ impl Known {
             .chain(connections)
             .flat_map(|(object, namespace)| named(object, namespace))
             .collect();
-        let of = |holder| {
-            let of = named.iter().filter(move |named| named.holder == holder);
+        let of = |holds| {
+            let of = named.iter().filter(move |named| named.holds == holds);
             let names = of.map(|named| (named.namespace.clone(), named.name.clone()));
             let names = names.filter(|(space, name)| can_be_named(space) && can_be_named(name));
             names.collect::<BTreeSet<_>>()
         };
-        self.secrets = all_named(client, of(Holder::Secret)).await?;
-        self.config_maps = all_named(client, of(Holder::ConfigMap)).await?;
+        self.secrets = all_named(client, of(Holds::Secret)).await?;
+        self.config_maps = all_named(client, of(Holds::ConfigMap)).await?;
         Ok(())
     }
 

@@ -8,7 +8,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::desk::Name;
-use crate::manifests::{Manifest, Set};
+use crate::{
+    controller::connection::Holds,
+    manifests::{Manifest, Set},
+};
 
 /// A Secret that can be had.
 #[derive(Default)]
@@ -55,7 +58,7 @@ impl Secrets {
         variable: &dyn Fn(&str) -> Option<String>,
     ) {
         let all = named(object, namespace).into_iter();
-        for named in all.filter(|named| named.holder == Holder::Secret) {
+        for named in all.filter(|named| named.holds == Holds::Secret) {
             let secret = (named.namespace.clone(), named.name.clone());
             let known = self.0.get(&secret);
             if known.is_some_and(|found| found.values.contains_key(&named.key)) {
@@ -121,19 +124,10 @@ fn variable_of(name: &str, key: &str) -> String {
     letters.chars().map(fits).collect()
 }
 
-/// What holds a value.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Holder {
-    /// A Secret.
-    Secret,
-    /// A ConfigMap.
-    ConfigMap,
-}
-
 /// A key of a Secret or of a ConfigMap that an object names.
 pub struct Named {
     /// Which of the two.
-    pub holder: Holder,
+    pub holds: Holds,
     /// Its namespace.
     pub namespace: String,
     /// Its name.
@@ -168,14 +162,14 @@ fn collect(value: &Value, namespace: &str, all: &mut Vec<Named>) {
 
 fn named_in(field: &str, value: &Value, namespace: &str) -> Option<Named> {
     let is_token = field == "tokenSecretRef";
-    let holder = match field {
-        "tokenSecretRef" | "secretKeyRef" => Holder::Secret,
-        "configMapKeyRef" => Holder::ConfigMap,
+    let holds = match field {
+        "tokenSecretRef" | "secretKeyRef" => Holds::Secret,
+        "configMapKeyRef" => Holds::ConfigMap,
         _ => return None,
     };
     let text = |key: &str| Some(value.get(key)?.as_str()?.to_owned());
     Some(Named {
-        holder,
+        holds,
         namespace: text("namespace").unwrap_or_else(|| namespace.to_owned()),
         name: text("name")?,
         key: text("key")?,
