@@ -11,7 +11,7 @@ use reqwest::{
     header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, LOCATION, RETRY_AFTER},
 };
 use serde::{Deserialize, Deserializer, de};
-use serde_json::{Value, error::Category};
+use serde_json::{Value, error::Category, value::RawValue};
 
 use super::{
     error::Error,
@@ -109,6 +109,11 @@ impl<'a> Success<'a> {
         self.redactor
             .clean(&format!("answered {status} with {with}"))
     }
+}
+
+/// What a part of an answer holds; nothing where it is not there or is no `T`.
+pub(super) fn part<'a, T: Deserialize<'a>>(raw: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(raw?.get()).ok()
 }
 
 /// A list of at most `N` items; a longer one is no list of this type.

@@ -7,15 +7,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
-use serde::{
-    Deserialize,
-    de::{DeserializeOwned, IgnoredAny},
-};
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    answer::{AtMost, Success},
+    answer::{AtMost, Success, part},
     client::Client,
     collection::Collection,
     error::Error,
@@ -147,11 +144,11 @@ fn entry(raw: &RawValue, now: Timestamp) -> Option<Entry> {
         _ => return None,
     };
     let at: Timestamp = row.created.raw().parse().ok()?;
-    let user: User<'_> = part(row.user);
-    let context: Context<'_> = part(row.context);
-    let request: HttpRequest<'_> = part(context.http_request);
+    let user: User<'_> = part(row.user).unwrap_or_default();
+    let context: Context<'_> = part(row.context).unwrap_or_default();
+    let request: HttpRequest<'_> = part(context.http_request).unwrap_or_default();
     // 2024.2 can note a deletion a second time, as the doing of whoever read the object just then.
-    let method: Option<Remote> = value(request.method);
+    let method: Option<Remote> = part(request.method);
     if method.is_some_and(|method| matches!(method.raw(), "GET" | "HEAD" | "OPTIONS")) {
         return None;
     }
@@ -159,25 +156,16 @@ fn entry(raw: &RawValue, now: Timestamp) -> Option<Entry> {
         deed,
         at,
         age: age(at, now),
-        user: value(user.pk),
-        username: value(user.username).unwrap_or_default(),
-        address: value(row.client_ip).unwrap_or_default(),
-        agent: value(request.user_agent).unwrap_or_default(),
+        user: part(user.pk),
+        username: part(user.username).unwrap_or_default(),
+        address: part(row.client_ip).unwrap_or_default(),
+        agent: part(request.user_agent).unwrap_or_default(),
     })
 }
 
 fn age(at: Timestamp, now: Timestamp) -> Duration {
     let age: SignedDuration = now.duration_since(at);
     age.try_into().unwrap_or_default()
-}
-
-fn part<'a, T: Deserialize<'a> + Default>(raw: Option<&'a RawValue>) -> T {
-    raw.and_then(|raw| serde_json::from_str(raw.get()).ok())
-        .unwrap_or_default()
-}
-
-fn value<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 //! without a word, the devices of each model that the token's user may not view (measured on 2024.2 and 2026.5, read in
 //! authentik's `core/api/devices.py`). So an empty answer proves nothing. The list of one kind of device answers 403 without
 //! the permission to view it, on every release ([`Client::may_list`]). It answers 200 where single devices may be viewed, and
-//! to an outpost's own account whatever that may do (authentik's `rbac/filters.py`, [`Account::is_outposts`]).
+//! to an outpost's own account whatever that may do (authentik's `rbac/filters.py`, [`super::Whoami::is_outposts`]).
 
 use std::collections::HashMap;
 
@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use super::{
-    answer::{AtMost, Success},
+    answer::{AtMost, Success, part},
     client::{Client, MAX_PAGE},
     collection::Collection,
     error::Error,
@@ -34,7 +34,7 @@ use super::{
 /// Most devices of a person.
 const MAX_DEVICES: usize = 1000;
 
-/// Most bytes of a person's devices, of the account itself, and of one row that proves a permission.
+/// Most bytes of a person's devices, and of one row that proves a permission.
 const MAX_ANSWER: usize = 16 * FREE;
 
 /// What a phone number begins with of which authentik has kept a hash only.
@@ -47,15 +47,6 @@ pub struct Person {
     pub pk: u64,
     /// Their name.
     pub username: Remote,
-}
-
-/// The user of the token.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Account {
-    /// Whether they may see everything.
-    pub is_superuser: bool,
-    /// Whether they are an outpost's own account, which sees empty lists where others see an error.
-    pub is_outposts: bool,
 }
 
 /// A second factor of a person. What could not be read of it is nothing.
@@ -151,30 +142,6 @@ struct DeviceRow<'a> {
 }
 
 impl Client {
-    /// Who the token's user is. Any valid token may ask.
-    ///
-    /// # Errors
-    /// As any request.
-    pub async fn account(&self) -> Result<Account, Error> {
-        #[derive(Deserialize)]
-        struct Page {
-            user: User,
-        }
-        #[derive(Deserialize)]
-        struct User {
-            #[serde(default)]
-            is_superuser: bool,
-            #[serde(default, rename = "type")]
-            kind: Remote,
-        }
-        let request = self.request(Method::GET, self.url("core/users/me", &[]), MAX_ANSWER);
-        let page: Page = self.0.call(&request, |success| success.decode()).await?;
-        Ok(Account {
-            is_superuser: page.user.is_superuser,
-            is_outposts: page.user.kind == "internal_service_account",
-        })
-    }
-
     /// The people who may sign in: users who are active, and no service accounts.
     ///
     /// # Errors
@@ -268,14 +235,10 @@ fn device(raw: &RawValue) -> Device {
     let row: DeviceRow<'_> = serde_json::from_str(raw.get()).unwrap_or_default();
     Device {
         pk: row.pk.and_then(number),
-        class: read::<Remote>(row.model).map(|model| class(model.raw())),
-        is_confirmed: read(row.confirmed),
-        kind: read(row.external_id),
+        class: part::<Remote>(row.model).map(|model| class(model.raw())),
+        is_confirmed: part(row.confirmed),
+        kind: part(row.external_id),
     }
-}
-
-fn read<T: DeserializeOwned>(raw: Option<&RawValue>) -> Option<T> {
-    serde_json::from_str(raw?.get()).ok()
 }
 
 /// A number, or the text of one.

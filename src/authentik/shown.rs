@@ -163,18 +163,21 @@ impl Redactor {
         if self.repeats_a_secret(text) || self.repeats_a_secret(cleaned) {
             return Shown::fixed("(withheld: the text repeats a secret)");
         }
-        match cleaned.char_indices().nth(MAX_SHOWN) {
-            None => Shown(cleaned.to_owned()),
-            Some(_) => {
-                let kept = cleaned.chars().take(MAX_SHOWN - 1);
-                Shown(kept.chain(['…']).collect())
-            }
-        }
+        Shown(cut(cleaned, MAX_SHOWN))
     }
 
     fn repeats_a_secret(&self, text: &str) -> bool {
         let mut secrets = self.0.iter();
         secrets.any(|secret| text.contains(secret.expose_secret()))
+    }
+}
+
+/// As much of a text as so many characters, of which the last tells that it was longer.
+#[must_use]
+pub fn cut(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
     }
 }
 

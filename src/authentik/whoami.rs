@@ -42,6 +42,16 @@ pub struct Whoami {
     pub system_permissions: Vec<Remote>,
 }
 
+impl Whoami {
+    /// Whether they are an outpost's own account, which sees empty lists where others see an error.
+    #[must_use]
+    pub fn is_outposts(&self) -> bool {
+        self.kind
+            .as_ref()
+            .is_some_and(|kind| *kind == "internal_service_account")
+    }
+}
+
 /// A token of a user. Its key is never asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ApiToken {

@@ -194,8 +194,8 @@ impl Change {
 /// Proves that the devices of all classes that matter are shown, and reads what a person's list of devices does not tell. Of
 /// recovery codes there is no proof but that somebody's are shown, for their own list would show them in clear.
 async fn sight(client: &Client, changes: &[Change]) -> Result<Sight, Failure> {
-    let account = client.account().await?;
-    if account.is_outposts && !account.is_superuser {
+    let account = client.whoami().await?;
+    if account.is_outposts() && !account.is_superuser {
         return Err(Failure::Outpost);
     }
     if !account.is_superuser {

@@ -9,6 +9,7 @@ use crate::{
     authentik::{
         Remote, Shown,
         audit::{Deed, Entry},
+        cut,
     },
 };
 
@@ -112,14 +113,6 @@ fn author(entry: &Entry, naming: &Naming<'_>) -> Author {
         client_ip: shown(&entry.address).filter(|_| naming.names),
         user_agent: shown(&entry.agent).map(|agent| cut(&agent, LONGEST_AGENT)),
         time: Time(entry.at),
-    }
-}
-
-/// As much of a text as that many characters.
-pub(super) fn cut(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(most - 1).chain(['…']).collect(),
     }
 }
 
@@ -286,11 +279,5 @@ mod tests {
         let only_alice = [log[0].clone(), log[1].clone()];
         let entries = since(&only_alice, 60);
         assert_eq!(another_writer(&entries, own, &naming(true)), None);
-    }
-
-    #[test]
-    fn a_long_text_is_cut_between_characters() {
-        assert_eq!(cut("Firefox", 7), "Firefox");
-        assert_eq!(cut("Fire\u{754c}ox!", 7), "Fire\u{754c}o…");
     }
 }

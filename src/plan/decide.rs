@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
@@ -11,6 +10,7 @@ use super::{
     conclude::Outcome,
     desired::Desired,
     diff::{Diff, Ignored, diff, has_become, mismatches},
+    drift::missing,
     failure::{Failure, Reason},
     live::Live,
 };
@@ -245,13 +245,8 @@ fn mismatched<K: Kind>(seen: &Situation<'_>, live: &Live) -> Vec<&'static str> {
 /// Under `Observe`: what differs, and no write.
 fn observe<K: Kind>(seen: &Situation<'_>) -> Step {
     let Some(live) = seen.live else {
-        let drift = DriftedField {
-            field: K::LABEL.spec.to_owned(),
-            wanted: Value::from(seen.desired.name.as_str()).to_string(),
-            found: Value::Null.to_string(),
-            weaker: K::ASKS_FOR_FACTOR,
-        };
-        return Step::End(Ok(Outcome::Drifted(vec![drift])));
+        let drift = vec![missing::<K>(seen.desired)];
+        return Step::End(Ok(Outcome::Drifted(drift)));
     };
     let mut diff = diff::<K>(seen.desired, live, seen.sent);
     if !seen.own.manages {

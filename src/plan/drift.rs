@@ -6,10 +6,15 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{
-    authors::{Authors, by, cut},
+    authors::{Authors, by},
+    desired::Desired,
     note::Note,
 };
-use crate::api::{Author, DriftedField};
+use crate::{
+    api::{Author, DriftedField},
+    authentik::cut,
+    kinds::Kind,
+};
 
 /// Most characters of a value that an event shows.
 const LONGEST_VALUE: usize = 80;
@@ -115,6 +120,17 @@ pub enum Ended {
     Observed,
 }
 
+/// The object that a resource asks for is not there.
+#[must_use]
+pub fn missing<K: Kind>(desired: &Desired) -> DriftedField {
+    DriftedField {
+        field: K::LABEL.spec.to_owned(),
+        wanted: Value::from(desired.name.as_str()).to_string(),
+        found: Value::Null.to_string(),
+        weaker: K::ASKS_FOR_FACTOR,
+    }
+}
+
 /// The warning that someone else uses the operator's own account.
 #[must_use]
 pub fn another_writer(found: &Author) -> Note {
@@ -148,16 +164,7 @@ fn span(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::authentik::audit::Deed;
-
-    fn drifted(field: &str, wanted: &str, found: &str, weaker: bool) -> DriftedField {
-        DriftedField {
-            field: field.to_owned(),
-            wanted: wanted.to_owned(),
-            found: found.to_owned(),
-            weaker,
-        }
-    }
+    use crate::{authentik::audit::Deed, plan::tests::drifted};
 
     fn drift() -> Drift {
         let author = Author {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::support::*;
 use crate::authentik::{
-    Body, Collection, Definition, Remote,
+    Body, Collection, Definition, Remote, cut,
     shown::{MAX_REMOTE, Redactor},
 };
 
@@ -190,4 +190,10 @@ async fn no_log_level_shows_what_a_request_carries() {
     let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(text.contains("/api/v3/stages/authenticator/duo/"), "{text}");
     assert!(!text.contains(TOKEN) && !text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn a_long_text_is_cut_between_characters() {
+    assert_eq!(cut("Firefox", 7), "Firefox");
+    assert_eq!(cut("Fire\u{754c}ox!", 7), "Fire\u{754c}o…");
 }

@@ -12,4 +12,4 @@ mod recording;
 mod stages;
 mod support;
 
-pub(super) use support::shown;
+pub(super) use support::{drifted, shown};

@@ -29,15 +29,6 @@ fn drift(step: Step) -> Vec<DriftedField> {
     }
 }
 
-fn drifted(field: &str, wanted: &str, found: &str, weaker: bool) -> DriftedField {
-    DriftedField {
-        field: field.to_owned(),
-        wanted: wanted.to_owned(),
-        found: found.to_owned(),
-        weaker,
-    }
-}
-
 #[test]
 fn who_observes_never_writes_and_reports_what_differs() {
     check([

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    api::{AdoptionPolicy, SentSecret},
+    api::{AdoptionPolicy, DriftedField, SentSecret},
     authentik::{Shown, Version},
     kinds::{AuthenticatorValidateStage, DuoStage, Kind, ResourceId},
     plan::{
@@ -115,6 +115,15 @@ pub fn bound(places: &[(Uuid, i32)]) -> Vec<Arc<Binding>> {
         settings: serde_json::Map::new(),
     };
     numbered.map(binding).map(Arc::new).collect()
+}
+
+pub fn drifted(field: &str, wanted: &str, found: &str, weaker: bool) -> DriftedField {
+    DriftedField {
+        field: field.to_owned(),
+        wanted: wanted.to_owned(),
+        found: found.to_owned(),
+        weaker,
+    }
 }
 
 /// A text as it is shown. The tests need no cleaning.
