@@ -138,22 +138,11 @@ impl Controller {
             connections: self.ctx.registry.reasons(),
             queued: shared.queue.kinds(),
             listed: self.ctx.registry.inventory_ages(),
-            looks: self.looks(),
+            looks: self.ctx.registry.looks(),
             weak: shared.memory.weak(),
             refused_watches: shared.refused_watches(),
             leads: shared.leadership.is_held(),
         })
-    }
-
-    fn looks(&self) -> Vec<metrics::Look> {
-        let looks = self.ctx.registry.looks().into_iter();
-        looks
-            .map(|(connection, look)| metrics::Look {
-                connection,
-                took: look.took,
-                interval: look.interval,
-            })
-            .collect()
     }
 
     /// Runs until `stop`, then ends once the requests under way have been answered and recorded.

@@ -12,7 +12,10 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::list::{Differences, List, Listed, Rows, hash};
+use super::{
+    list::{Differences, List, Listed, Rows, hash},
+    rows::bindings_of,
+};
 use crate::{
     authentik::{Client, Collection, DeniedKind, Error, Keyed, Remote, Weigh},
     controller::memory::Memory,
@@ -78,9 +81,10 @@ impl Source<Binding> {
         let held = list.held();
         let stages: BTreeSet<_> = held.iter().map(|row| row.stage.as_str()).collect();
         for stage in stages {
-            let keep = |row: Binding| (row.stage == *stage).then_some(row);
-            let filter = [(Bound::Stage.own_end(), stage)];
-            let listing = match client.list(self.collection, &filter, keep).await {
+            let Ok(uuid) = stage.parse() else {
+                continue;
+            };
+            let listing = match bindings_of(client, Bound::Stage, uuid).await {
                 Ok(listing) => listing,
                 Err(error) if concerns_the_server(&error) => return Err(error),
                 Err(_) => continue,
@@ -337,16 +341,16 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     async fn read<T: Listed>(&self, list: &List<T>, source: &Source<T>) -> Result<Duration, Error> {
+        let is_due = list.is_wanted() || (self.looks != Looks::Wanted && list.is_in_use());
+        if !is_due {
+            return Ok(Duration::ZERO);
+        }
         let (client, meter) = self.client.metered();
         if self.looks == Looks::Own && !list.is_wanted() && may_go_by_rows(list) {
             let began = Instant::now();
             (source.look)(source, list, &client).await?;
             list.looked(began, meter.spent());
             return Ok(meter.spent());
-        }
-        let is_due = list.is_wanted() || (self.looks != Looks::Wanted && list.is_in_use());
-        if !is_due {
-            return Ok(Duration::ZERO);
         }
         let began = list.begins();
         let read = (source.read)(source.collection, list, &client, self.memory).await;

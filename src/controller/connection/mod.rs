@@ -44,7 +44,8 @@ pub use self::{
     declared::{Connection, Declared, key},
     list::{List, Listed, State},
     registry::{Found, Registry},
-    server::{Look, Server},
+    rows::bindings_of,
+    server::Server,
     sources::Holds,
     turns::Turn,
 };

@@ -9,7 +9,7 @@ use super::{
     declared::Declared,
     handle::Handle,
     health::Health,
-    server::{Look, Server},
+    server::Server,
     sources::Holds,
     status::reason,
     task,
@@ -22,6 +22,7 @@ use crate::{
         shared::Shared,
     },
     kinds::ResourceId,
+    ops::metrics,
     plan::failure::{Failure, Reason},
 };
 
@@ -251,22 +252,29 @@ impl Registry {
 
     /// Name of every connection that has listed its server, and how long ago.
     pub fn inventory_ages(&self) -> Vec<(String, Duration)> {
-        let handles = self.handles.read();
-        let age = |handle: &Handle| handle.known.read().server.as_ref()?.inventory.age();
-        handles
-            .values()
-            .filter_map(|handle| Some((handle.key.path(), age(handle)?)))
-            .collect()
+        self.of_servers(|connection, server| Some((connection, server.inventory.age()?)))
     }
 
-    /// Name of every connection whose server was looked at, and the last look.
-    pub fn looks(&self) -> Vec<(String, Look)> {
+    /// The last look at the server of every connection that has looked.
+    pub fn looks(&self) -> Vec<metrics::Look> {
+        self.of_servers(|connection, server| {
+            let look = server.last_look()?;
+            Some(metrics::Look {
+                connection,
+                took: look.took,
+                interval: look.interval,
+            })
+        })
+    }
+
+    /// What there is to tell of each connection's server, by the connection's name.
+    fn of_servers<T>(&self, told: impl Fn(String, &Server) -> Option<T>) -> Vec<T> {
         let handles = self.handles.read();
-        let look = |handle: &Handle| handle.known.read().server.as_ref()?.last_look();
-        handles
-            .values()
-            .filter_map(|handle| Some((handle.key.path(), look(handle)?)))
-            .collect()
+        let told = |handle: &Arc<Handle>| {
+            let known = handle.known.read();
+            told(handle.key.path(), known.server.as_ref()?)
+        };
+        handles.values().filter_map(told).collect()
     }
 
     /// The operator is ending: what has been sent to any server is finished, and nothing more is begun.

@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::list::Listed;
 use crate::{
+    authentik::{Client, Collection, Error, Listing},
     controller::memory::Memory,
+    kinds::Bound,
     plan::{Live, Referred, bindings::Binding},
 };
 
@@ -44,4 +46,25 @@ impl Listed for Binding {
         let stage = self.stage.parse();
         stage.is_ok_and(|stage| memory.has_stage(stage))
     }
+}
+
+/// Asks authentik for the bindings of a stage, or of a flow.
+///
+/// # Errors
+/// As [`Client::list`].
+pub async fn bindings_of(
+    client: &Client,
+    bound: Bound,
+    uuid: Uuid,
+) -> Result<Listing<Binding>, Error> {
+    let text = uuid.to_string();
+    let filter = [(bound.own_end(), text.as_str())];
+    let keep = |binding: Binding| {
+        let is_own = match bound {
+            Bound::Stage => binding.stage == text,
+            Bound::Flow => binding.target == uuid,
+        };
+        is_own.then_some(binding)
+    };
+    client.list(Collection::BINDINGS, &filter, keep).await
 }

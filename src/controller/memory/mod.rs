@@ -169,23 +169,24 @@ impl Memory {
 
     /// A list that was last read then, and has been read again, shows the stages of these resources changed.
     pub fn changed_after(&self, ids: &[ResourceId], look: Instant) {
-        let mut inner = self.lock();
-        for id in ids {
-            let uid = inner.ids.get(id).cloned();
-            if let Some(entry) = uid.and_then(|uid| inner.entries.get_mut(&uid)) {
-                let look = entry.seen_at.map_or(look, |seen_at| seen_at.max(look));
-                entry.changed_after.get_or_insert(look);
-            }
-        }
+        self.each(ids, |entry| {
+            let look = entry.seen_at.map_or(look, |seen_at| seen_at.max(look));
+            entry.changed_after.get_or_insert(look);
+        });
     }
 
     /// These resources are due.
     pub fn due(&self, ids: &[ResourceId]) {
+        self.each(ids, |entry| entry.backoff.changed(News::Dependency));
+    }
+
+    /// Changes what is kept of each of these resources that is there still.
+    fn each(&self, ids: &[ResourceId], change: impl Fn(&mut Entry)) {
         let mut inner = self.lock();
         for id in ids {
             let uid = inner.ids.get(id).cloned();
             if let Some(entry) = uid.and_then(|uid| inner.entries.get_mut(&uid)) {
-                entry.backoff.changed(News::Dependency);
+                change(entry);
             }
         }
     }

@@ -336,7 +336,7 @@ impl<K: Kind> Actor<'_, K> {
         if let Some(drift) = &drift {
             self.finding().count(drift);
         }
-        let (binding, is_written) = self.finding().binding(&writes);
+        let binding = drift.is_some().then(|| self.finding().binding(&writes));
         let live = self.live()?;
         let stage = live.uuid;
         let (has_written, ended) =
@@ -345,7 +345,9 @@ impl<K: Kind> Actor<'_, K> {
             self.still_weak(drift.as_ref());
         }
         if has_written {
-            let repair = drift.map(|drift| self.repaired(drift, binding, is_written));
+            let repair = drift.zip(binding);
+            let repair = repair
+                .map(|(drift, (binding, is_written))| self.repaired(drift, binding, is_written));
             self.fact(Fact::Bound(repair));
         }
         if ended.is_ok() {

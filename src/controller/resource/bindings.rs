@@ -14,7 +14,7 @@ use crate::{
     api::BoundFlow,
     authentik::{Body, Collection, Error},
     controller::{
-        connection::{Server, State},
+        connection::{Server, State, bindings_of},
         context::Context,
     },
     kinds::{Bound, Kind},
@@ -63,16 +63,7 @@ pub(super) async fn look_up(
     uuid: Uuid,
 ) -> Result<Vec<Arc<Binding>>, Error> {
     let text = uuid.to_string();
-    let filter = [(bound.own_end(), text.as_str())];
-    let keep = |binding: Binding| {
-        let is_own = match bound {
-            Bound::Stage => binding.stage == text,
-            Bound::Flow => binding.target == uuid,
-        };
-        is_own.then_some(binding)
-    };
-    let client = &server.client;
-    let listing = client.list(Collection::BINDINGS, &filter, keep).await?;
+    let listing = bindings_of(&server.client, bound, uuid).await?;
     if bound == Bound::Flow {
         return Ok(listing.rows.into_iter().map(Arc::new).collect());
     }

@@ -1,6 +1,6 @@
 //! What is told of drift: what was changed, by whom, and whether the second factor got weaker by it.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -16,7 +16,7 @@ use crate::{
     kinds::Kind,
     plan::{
         Authors, Desired, Diff, Naming, Note, Outcome, Record, another_writer, authors,
-        bindings::{Binding, BindingWrite, places_drift},
+        bindings::{BindingWrite, places_drift},
         drift::{self, Drift, Ended, Repair},
         others, own_user,
     },
@@ -95,15 +95,8 @@ impl<K: Kind> Finding<'_, K> {
     }
 
     /// The object is gone.
-    pub fn deletion(&self) -> Drift {
-        let client = &self.server.client;
-        let name = client.show_str(&self.desired.name).into_string();
-        self.drift(vec![DriftedField {
-            field: K::LABEL.spec.to_owned(),
-            wanted: serde_json::Value::from(name).to_string(),
-            found: serde_json::Value::Null.to_string(),
-            weaker: K::ASKS_FOR_FACTOR,
-        }])
+    fn deletion(&self) -> Drift {
+        self.drift(vec![drift::missing::<K>(self.desired)])
     }
 
     fn drift(&self, fields: Vec<DriftedField>) -> Drift {
@@ -116,8 +109,12 @@ impl<K: Kind> Finding<'_, K> {
 
     /// Counts what was found, by field.
     pub fn count(&self, drift: &Drift) {
+        self.ctx.shared.metrics.drift_found(K::KIND);
+        self.count_fields(drift);
+    }
+
+    fn count_fields(&self, drift: &Drift) {
         let metrics = &self.ctx.shared.metrics;
-        metrics.drift_found(K::KIND);
         for field in &drift.fields {
             metrics.field_drifted(K::KIND, &field.field);
         }
@@ -194,14 +191,13 @@ impl<K: Kind> Finding<'_, K> {
     /// The binding that others have taken away, changed or made: of several, the first of these. And whether these writes
     /// write it.
     pub fn binding(&self, writes: &[BindingWrite]) -> (Option<Uuid>, bool) {
+        let is_gone = |pk: &Uuid| self.sight.bindings.iter().all(|found| found.pk != *pk);
         let memory = &self.ctx.shared.memory;
-        let known = memory.with(&self.subject.uid, |entry| entry.bound.clone());
-        let is_there = |binding: &&Arc<Binding>| {
-            let mut found = self.sight.bindings.iter();
-            !found.any(|found| found.pk == binding.pk)
-        };
-        let known = known.unwrap_or_default();
-        let gone = known.iter().find(is_there).map(|binding| binding.pk);
+        let gone = memory.with(&self.subject.uid, |entry| {
+            let known = entry.bound.iter().map(|binding| binding.pk);
+            known.into_iter().find(is_gone)
+        });
+        let gone = gone.flatten();
         let written = writes.iter().find_map(|write| match write {
             BindingWrite::Update(pk, _) | BindingWrite::Delete(pk) => Some(*pk),
             BindingWrite::Create(_) => None,
@@ -209,8 +205,23 @@ impl<K: Kind> Finding<'_, K> {
         (gone.or(written), gone.is_none())
     }
 
+    /// Nothing is left to do: what was seen is what later drift is told from.
+    pub async fn conclude(&self, record: &mut Record, outcome: &Outcome) {
+        self.observed(record, outcome).await;
+        let seen_at = match self.sight.is_certain {
+            true => Some(self.subject.began),
+            false => self.server.inventory.kind::<K>().looked_at(),
+        };
+        self.ctx.shared.memory.with(&self.subject.uid, |entry| {
+            entry.seen_at = seen_at.max(entry.seen_at);
+            entry.changed_after = None;
+            entry.bound.clone_from(&self.sight.bindings);
+            entry.is_weak &= *outcome != Outcome::InSync;
+        });
+    }
+
     /// Of a resource that only observes: tells of drift when it is first seen.
-    pub async fn observed(&self, record: &mut Record, outcome: &Outcome) {
+    async fn observed(&self, record: &mut Record, outcome: &Outcome) {
         let Outcome::Drifted(fields) = outcome else {
             return;
         };
@@ -222,10 +233,7 @@ impl<K: Kind> Finding<'_, K> {
             return;
         }
         let mut drift = self.drift(fields.clone());
-        for field in fields {
-            let metrics = &self.ctx.shared.metrics;
-            metrics.field_drifted(K::KIND, &field.field);
-        }
+        self.count_fields(&drift);
         let (by, mut notes) = self.ask_who(self.changed(fields), false).await;
         drift.by = by;
         record.notes.append(&mut notes);

@@ -89,7 +89,16 @@ async fn steps<K: Kind>(
         if let Step::End(result) = step {
             rehearse_refusal::<K>(ctx, subject, server, sight, desired, &result);
             identify(subject, server, record, sight, desired, &result);
-            conclude(ctx, subject, server, record, sight, desired, &result).await;
+            if let Ok(outcome) = &result {
+                let finding = Finding {
+                    ctx,
+                    subject,
+                    server,
+                    sight,
+                    desired,
+                };
+                finding.conclude(record, outcome).await;
+            }
             return Ok(result);
         }
         rounds.count(&step, K::NOUN)?;
@@ -103,39 +112,6 @@ async fn steps<K: Kind>(
         };
         actor.act(step).await?;
     }
-}
-
-/// Nothing is left to do: what was seen is what later drift is told from.
-async fn conclude<K: Kind>(
-    ctx: &Context,
-    subject: &Subject<K>,
-    server: &Arc<Server>,
-    record: &mut Record,
-    sight: &Sight,
-    desired: &Desired,
-    result: &Result<Outcome, Failure>,
-) {
-    let Ok(outcome) = result else {
-        return;
-    };
-    let finding = Finding {
-        ctx,
-        subject,
-        server,
-        sight,
-        desired,
-    };
-    finding.observed(record, outcome).await;
-    let seen_at = match sight.is_certain {
-        true => Some(subject.began),
-        false => server.inventory.kind::<K>().looked_at(),
-    };
-    ctx.shared.memory.with(&subject.uid, |entry| {
-        entry.seen_at = seen_at.max(entry.seen_at);
-        entry.changed_after = None;
-        entry.bound.clone_from(&sight.bindings);
-        entry.is_weak &= *outcome != Outcome::InSync;
-    });
 }
 
 /// From here on the record is about this server.
