@@ -9,6 +9,7 @@ mod go;
 pub mod hostile;
 pub mod kubernetes;
 pub mod prometheus;
+pub mod recording;
 pub mod reference;
 pub mod simulator;
 mod template;
