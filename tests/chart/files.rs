@@ -138,7 +138,7 @@ fn manifests(simulator: &Simulator) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_single_namespace_works_without_any_right_in_the_cluster() {
     let release = Release::new().await;
-    let simulator = Simulator::start("2026.5".parse::<Version>().expect("a release")).await;
+    let simulator = Simulator::start(Version::V2026_5).await;
     apply_crds(&release);
     let kubeconfig = installer(&release);
     let as_installer =

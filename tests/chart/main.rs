@@ -5,6 +5,7 @@ mod catalogue;
 mod files;
 mod metrics;
 mod objects;
+mod readme;
 mod release;
 mod rendering;
 mod rights;
