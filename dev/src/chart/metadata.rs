@@ -136,9 +136,11 @@ fn examples(crds: &[Value]) -> Result<Value> {
     Ok(first.cloned().collect())
 }
 
-/// The entries of the newest section, each as its first sentence.
+/// The entries of the newest section that has some, each as its first sentence.
 fn changes(changelog: &str) -> Result<Value> {
-    let newest = changelog.split("\n## ").nth(1).ok_or("no section")?;
+    let mut sections = changelog.split("\n## ").skip(1);
+    let newest = sections.find(|section| section.contains("\n- "));
+    let newest = newest.ok_or("CHANGELOG.md has no entry")?;
     let mut changes = Vec::new();
     for part in newest.split("\n### ").skip(1) {
         let (kind, entries) = part.split_once('\n').ok_or("a section is empty")?;
@@ -174,7 +176,7 @@ mod tests {
 
     #[test]
     fn changes_are_the_first_sentences_of_the_newest_section() {
-        let text = "# Changelog\n\n## [2]\n\n### Added\n\n- One\n  thing. More.\n- Two.\n\n### Fixed\n\n- It.\n\n## [1]\n\n### Added\n\n- Old.\n";
+        let text = "# Changelog\n\n## [Unreleased]\n\n## [2]\n\n### Added\n\n- One\n  thing. More.\n- Two.\n\n### Fixed\n\n- It.\n\n## [1]\n\n### Added\n\n- Old.\n";
         let wanted = json!([
             {"kind": "added", "description": "One thing"},
             {"kind": "added", "description": "Two"},
