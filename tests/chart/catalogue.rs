@@ -73,6 +73,15 @@ fn the_image_is_the_one_that_the_chart_installs() {
     );
 }
 
+/// Whoever makes a release puts the digest in the place of this one text.
+#[test]
+fn the_image_is_named_in_one_place() {
+    let text = fs::read_to_string(chart().join("Chart.yaml")).expect("it can be read");
+    let image = listed(&metadata(), "images")[0]["image"].clone();
+    let image = image.as_str().expect("text");
+    assert_eq!(text.matches(image).count(), 1);
+}
+
 #[test]
 fn changes_are_of_kinds_that_catalogues_know() {
     let known = [

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::{
     release::{Release, listening},
     rendering::{
-        NAME, NAMESPACE, chart, list, namespace, objects, of_kind, only, run, said, succeed,
+        NAME, NAMESPACE, chart, file_of_values, list, namespace, objects, of_kind, only, run, said,
+        succeed,
     },
 };
 
@@ -22,12 +23,6 @@ fn files() -> Vec<PathBuf> {
         .collect();
     assert!(paths.len() >= 2);
     paths
-}
-
-fn values(name: &str) -> Value {
-    let path = chart().join("examples").join(name);
-    let text = fs::read_to_string(path).expect("it can be read");
-    serde_saphyr::from_str(&text).expect("it is YAML")
 }
 
 #[test]
@@ -43,21 +38,25 @@ fn helm_finds_no_fault_in_them_and_the_readme_lists_them() {
 
 #[test]
 fn high_availability_spreads_pods_that_may_be_replaced_one_at_a_time() {
-    let objects = objects(&values("high-availability.yaml"));
+    let objects = objects(&file_of_values("high-availability.yaml"));
     let deployment = only(&objects, "Deployment");
     assert!(deployment["spec"]["replicas"].as_u64() >= Some(2));
     let pod = &deployment["spec"]["template"];
-    // What keeps pods apart finds them.
-    let apart = &pod["spec"]["affinity"]["podAntiAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
-        [0];
-    let labels = apart["labelSelector"]["matchLabels"]
-        .as_object()
-        .expect("labels");
-    for (label, value) in labels {
-        assert_eq!(pod["metadata"]["labels"][label], *value);
+    let spread = pod["spec"]["topologySpreadConstraints"].as_array();
+    for (constraint, place) in spread
+        .expect("a list")
+        .iter()
+        .zip(["kubernetes.io/hostname", "topology.kubernetes.io/zone"])
+    {
+        assert_eq!(constraint["topologyKey"], place);
+        // With what Kubernetes adds to the pods of one version, an upgrade finds room.
+        assert_eq!(constraint["matchLabelKeys"], json!(["pod-template-hash"]));
+        let counted = constraint["labelSelector"]["matchLabels"].as_object();
+        for (label, value) in counted.expect("labels") {
+            assert_eq!(pod["metadata"]["labels"][label], *value);
+        }
     }
-    let spread = &pod["spec"]["topologySpreadConstraints"][0];
-    assert_eq!(spread["topologyKey"], "topology.kubernetes.io/zone");
+    assert_eq!(spread.map(Vec::len), Some(2));
     assert_eq!(
         only(&objects, "PodDisruptionBudget")["spec"]["maxUnavailable"],
         1
@@ -66,7 +65,7 @@ fn high_availability_spreads_pods_that_may_be_replaced_one_at_a_time() {
 
 #[test]
 fn a_single_namespace_needs_nothing_in_the_cluster() {
-    let objects = objects(&values("single-namespace.yaml"));
+    let objects = objects(&file_of_values("single-namespace.yaml"));
     for kind in [
         "ClusterRole",
         "ClusterRoleBinding",
@@ -143,7 +142,7 @@ async fn a_single_namespace_works_without_any_right_in_the_cluster() {
     let kubeconfig = installer(&release);
     let as_installer =
         |mut command: Command, input: &str| succeed(command.env("KUBECONFIG", &kubeconfig), input);
-    let mut values = values("single-namespace.yaml");
+    let mut values = file_of_values("single-namespace.yaml");
     listening(&mut values);
 
     // They may do nothing in the cluster: not what the chart does otherwise.
