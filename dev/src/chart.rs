@@ -54,7 +54,7 @@ What there is to know beforehand:
 
 | file | what for |
 |---|---|
-| [high-availability.yaml](examples/high-availability.yaml) | pods on different nodes and in different zones, of which one takes over in seconds |
+| [high-availability.yaml](examples/high-availability.yaml) | three pods, spread evenly over nodes and zones; one works, and another takes over within seconds |
 | [single-namespace.yaml](examples/single-namespace.yaml) | one namespace, without any right in the cluster; an administrator of the cluster applies the CRDs |
 
 ## Values

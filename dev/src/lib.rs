@@ -8,6 +8,7 @@ pub mod gitops;
 mod go;
 pub mod hostile;
 pub mod kubernetes;
+pub mod masks;
 pub mod prometheus;
 pub mod recording;
 pub mod reference;

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use regex::Regex;
+use devkit::masks::masked;
 
 /// The lines that the recording shows.
 fn recorded() -> Vec<String> {
@@ -21,29 +21,6 @@ fn recorded() -> Vec<String> {
         }
     }
     lines.pop();
-    lines
-}
-
-/// Lines without what is of one run only: addresses, UUIDs, times, the width of columns, and which of those that are written at
-/// one time comes first.
-fn masked<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
-    let masks = [
-        (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"),
-        (r"127\.0\.0\.1:\d+", "ADDRESS"),
-        (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
-        (r"\b\d+(\.\d+)? ?(ms|s)\b", "AGE"),
-        (r" +", " "),
-    ];
-    let masks = masks.map(|(pattern, name)| (Regex::new(pattern).unwrap(), name));
-    let one = |line: &str| {
-        masks.iter().fold(line.to_owned(), |line, (mask, name)| {
-            mask.replace_all(&line, *name).into_owned()
-        })
-    };
-    let mut lines: Vec<_> = lines.map(one).collect();
-    if let Some(events) = lines.iter().position(|line| line.starts_with("LAST SEEN")) {
-        lines[events..].sort_unstable();
-    }
     lines
 }
 

@@ -9,10 +9,10 @@ use std::{
 
 use devkit::{
     kubernetes::{User, helm, helm_command},
+    masks::masked,
     simulator::{Simulator, Version},
 };
 use pulldown_cmark::{CodeBlockKind, Event, Parser, Tag, TagEnd};
-use regex::Regex;
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -116,33 +116,6 @@ impl Story {
         self.steps.extend(session);
         Ok(())
     }
-}
-
-/// Lines without what differs from run to run, and with one space for many: the width of a column follows what is in it.
-/// Events come in the order of the alphabet, for those of one moment come in any.
-fn masked<'a>(lines: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-    let masks = [
-        (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UUID"),
-        (r"\b\d+\.\d+\.\d+\.\d+\b", "ADDRESS"),
-        (r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME"),
-        (r"\b\d+ ?s\b", "AGE"),
-        (r"\s+", " "),
-    ];
-    let masks = masks.map(|(mask, name)| (Regex::new(mask).expect("it is one"), name));
-    let one = |line: &str| {
-        let line = masks.iter().fold(line.to_owned(), |line, (mask, name)| {
-            mask.replace_all(&line, *name).into_owned()
-        });
-        line.trim_end().to_owned()
-    };
-    let mut lines: Vec<_> = lines.into_iter().map(one).collect();
-    if lines
-        .first()
-        .is_some_and(|line| line.starts_with("LAST SEEN"))
-    {
-        lines.sort_unstable();
-    }
-    lines
 }
 
 /// A cluster, an authentik, and a folder in which the commands run.
