@@ -7,6 +7,7 @@ use std::{
 };
 
 use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use regex::Regex;
 
 /// The most lines of the README: one that is longer is not read.
 const MOST_LINES_OF_README: usize = 199;
@@ -166,6 +167,29 @@ fn every_target_of_make_that_is_named_is_there() {
         Vec::<String>::new(),
         "the Makefile has no such target"
     );
+}
+
+#[test]
+fn the_version_that_pages_install_is_this_one() {
+    let version = Regex::new(r"\d+\.\d+\.\d+").expect("it is one");
+    let of_the_release = ["registry.example.com", "tag: ", "newTag: "];
+    let mut found = 0;
+    for (path, page) in all() {
+        let lines = page.code.iter().flat_map(|code| code.lines());
+        for line in lines.filter(|line| of_the_release.iter().any(|text| line.contains(text))) {
+            for named in version.find_iter(line) {
+                found += 1;
+                let named = named.as_str();
+                assert_eq!(
+                    named,
+                    env!("CARGO_PKG_VERSION"),
+                    "{}: {line}",
+                    path.display()
+                );
+            }
+        }
+    }
+    assert!(found > 8, "{found}");
 }
 
 #[test]
