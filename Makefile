@@ -27,6 +27,11 @@ demo: ## watch the operator work, with a simulated authentik; ARGS go to the dem
 	cargo build --locked --workspace --bins
 	$(BIN)/dev demo $(ARGS)
 
+recording: ## record the demo for the README
+	cargo build --locked --workspace --bins
+	$(BIN)/dev record > docs/demo.svg.new
+	mv docs/demo.svg.new docs/demo.svg
+
 test: ## run all tests; the first run builds etcd, Kubernetes, Helm, promtool and a part of Flux, which takes minutes
 	cargo test --locked --workspace --no-run
 	$(BIN)/dev kubernetes build
@@ -78,6 +83,7 @@ generate: ## write what is generated from the code
 	$(BIN)/authentik-stage-operator crds --output-dir $(CHART)/files/crds
 	$(BIN)/authentik-stage-operator rbac --output-dir $(CHART)/files/rbac
 	$(BIN)/dev reference > docs/reference.md
+	$(BIN)/dev chart metadata
 	$(BIN)/dev chart readme > $(CHART)/README.md
 	$(BIN)/dev chart manifests > deploy/operator.yaml
 	$(BIN)/dev gitops write
@@ -90,4 +96,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies; 
 	else echo 'the advisory database can not be fetched: dependencies are not checked for known vulnerabilities'; \
 		set -x; cargo deny check bans licenses sources; fi
 
-.PHONY: help demo test test-gitops test-faults test-authentik test-cluster fuzz bench image generate check
+.PHONY: help demo recording test test-gitops test-faults test-authentik test-cluster fuzz bench image generate check

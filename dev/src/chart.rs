@@ -1,4 +1,7 @@
-//! What is made of the chart: its README, from the comments of its `values.yaml`, and manifests for those who don't use Helm.
+//! What is made of the chart: its README, from the comments of its `values.yaml`, what catalogues show of it, and manifests
+//! for those who don't use Helm.
+
+mod metadata;
 
 use std::error::Error;
 use std::fmt::Write;
@@ -8,6 +11,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::kubernetes::helm_command;
+
+pub use metadata::{metadata, write_metadata};
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -41,6 +46,16 @@ What there is to know beforehand:
   `argocd-cm.yaml` for `kubectl patch`, `argocd-values.yaml` for Argo CD's own chart. See
   [docs/gitops](../../docs/gitops/README.md).
 - `metrics.serviceMonitor` and `metrics.prometheusRule` need the CRDs of the Prometheus operator.
+- A value that there is not, such as one with a typing error, is refused with its name.
+
+## Files of values
+
+`examples/` has values that are ready to be used or changed:
+
+| file | what for |
+|---|---|
+| [high-availability.yaml](examples/high-availability.yaml) | three pods, spread evenly over nodes and zones; one works, and another takes over within seconds |
+| [single-namespace.yaml](examples/single-namespace.yaml) | one namespace, without any right in the cluster; an administrator of the cluster applies the CRDs |
 
 ## Values
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User, helm};
 use devkit::prometheus::promtool;
+use devkit::recording;
 use devkit::reference;
 use devkit::simulator::{self, Version};
 use devkit::{bench, chart, demo, gitops};
@@ -36,6 +37,8 @@ enum Command {
         #[arg(long)]
         operator: Option<PathBuf>,
     },
+    /// Print a recording of the demo, as an animated SVG.
+    Record,
     /// Files and programs that have to do with GitOps tools.
     Gitops {
         #[command(subcommand)]
@@ -76,6 +79,8 @@ enum ChartPart {
     Readme,
     /// What it installs by default, as YAML.
     Manifests,
+    /// Its `Chart.yaml`, with what catalogues of charts show; it is written, not printed.
+    Metadata,
 }
 
 #[derive(Subcommand)]
@@ -144,8 +149,13 @@ async fn run(command: Command) -> Result {
             let text = match part {
                 ChartPart::Readme => chart::readme()?,
                 ChartPart::Manifests => chart::manifests()?,
+                ChartPart::Metadata => return chart::write_metadata(),
             };
             print!("{text}");
+            Ok(())
+        }
+        Command::Record => {
+            print!("{}", recording::picture(&recording::lines().await?));
             Ok(())
         }
         Command::Reference => {

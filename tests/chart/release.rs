@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::TcpListener,
+    net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -15,10 +15,10 @@ use crate::rendering::{
 };
 
 /// A release on a Kubernetes of its own.
-struct Release(Kubernetes);
+pub struct Release(pub Kubernetes);
 
 impl Release {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let options = kubernetes::Options {
             controller_manager: false,
         };
@@ -40,7 +40,7 @@ impl Release {
         String::from_utf8(output.stdout).expect("the output is text")
     }
 
-    fn command(&self, chart: &Path, args: &[&str]) -> Command {
+    pub fn command(&self, chart: &Path, args: &[&str]) -> Command {
         let mut command = helm_command(args);
         command
             .args(["--namespace", NAMESPACE])
@@ -52,30 +52,29 @@ impl Release {
     }
 
     /// What `kubectl get` tells of these, in the release's namespace or in none.
-    fn get(&self, what: &[&str]) -> String {
+    pub fn get(&self, what: &[&str]) -> String {
         let mut command =
             self.0
                 .kubectl_command(["get", "--ignore-not-found", "--namespace", NAMESPACE]);
         succeed(command.args(what), "")
     }
 
-    /// A kubeconfig file of the release's ServiceAccount.
-    fn kubeconfig(&self) -> PathBuf {
-        let mut token = self
-            .0
-            .kubectl_command(["create", "token", NAME, "--namespace", NAMESPACE]);
+    /// A kubeconfig file of a ServiceAccount in the release's namespace.
+    pub fn kubeconfig(&self, account: &str) -> PathBuf {
+        let create = ["create", "token", account, "--namespace", NAMESPACE];
+        let mut token = self.0.kubectl_command(create);
         let token = succeed(&mut token, "");
         let admin = self.0.kubeconfig(User::Admin);
         let text = fs::read_to_string(&admin).expect("it can be read");
         let mut config: Value = serde_saphyr::from_str(&text).expect("it is YAML");
         config["users"][0]["user"] = json!({"token": token});
-        let path = admin.with_file_name("release.kubeconfig");
+        let path = admin.with_file_name(format!("{account}.kubeconfig"));
         fs::write(&path, config.to_string()).expect("it can be written");
         path
     }
 
     /// The program, run as the Deployment says.
-    fn program(&self, values: &Value) -> tokio::process::Child {
+    pub fn program(&self, values: &Value) -> tokio::process::Child {
         let deployment = only(&objects(values), "Deployment");
         let container = &deployment["spec"]["template"]["spec"]["containers"][0];
         let texts = |list: &Value| -> Vec<String> {
@@ -95,7 +94,7 @@ impl Release {
             command.env(name, variable["value"].as_str().unwrap_or(of_pod));
         }
         command
-            .env("KUBECONFIG", self.kubeconfig())
+            .env("KUBECONFIG", self.kubeconfig(NAME))
             .kill_on_drop(true);
         command
             .stderr(Stdio::null())
@@ -194,6 +193,15 @@ async fn a_release_is_installed_upgraded_removed_and_installed_again() {
     assert!(release.get(&["deployment", NAME]).contains(NAME));
 }
 
+/// Settings for a program that listens on a port of this machine that is free.
+pub fn listening(values: &mut Value) -> SocketAddr {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = free.local_addr().expect("it has an address");
+    values["listenAddress"] = json!("127.0.0.1");
+    values["metrics"]["port"] = json!(address.port());
+    address
+}
+
 /// The kinds of the first chart.
 const FIRST_KINDS: [&str; 4] = [
     "authenticatorvalidatestages",
@@ -290,13 +298,10 @@ async fn the_program_works_with_the_settings_and_rights_of_the_chart() {
     let namespaces = ["authentik", "team-a"].map(|name| namespace(name, &json!({})));
     let mut create = release.0.kubectl_command(["create", "-f", "-"]);
     succeed(&mut create, &list(&namespaces));
-    let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = free.local_addr().expect("it has an address");
-    drop(free);
-    let values = json!({
+    let mut values = json!({
         "connection": connection(), "watchNamespaces": ["team-a"], "secrets": {"watch": false},
-        "listenAddress": "127.0.0.1", "metrics": {"port": address.port()},
     });
+    let address = listening(&mut values);
     release.helm(&["install", "--create-namespace"], &values);
     let _program = release.program(&values);
     // It was elected, has seen all there is, may look for the Secret and may write the status.

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     io::Write as _,
     path::PathBuf,
     process::{Command, Output, Stdio},
@@ -138,6 +139,13 @@ pub fn ca_elsewhere() -> Value {
     json!({"watchNamespaces": ["team-a"], "connection": connection})
 }
 
+/// What a file of the chart's `examples/` says.
+pub fn file_of_values(name: &str) -> Value {
+    let path = chart().join("examples").join(name);
+    let text = fs::read_to_string(path).expect("it can be read");
+    serde_saphyr::from_str(&text).expect("it is YAML")
+}
+
 /// Values that differ in which objects they make.
 pub fn matrix() -> Vec<Value> {
     vec![
@@ -151,6 +159,8 @@ pub fn matrix() -> Vec<Value> {
         json!({"connection": {"url": "http://authentik", "tokenSecret": {"name": "token"}}}),
         json!({"connection": {"url": "http://authentik", "tokenSecret": {"name": "token"}, "allowedNamespaces": {}}}),
         ca_elsewhere(),
+        file_of_values("high-availability.yaml"),
+        file_of_values("single-namespace.yaml"),
         json!({
             "rbac": {"create": false}, "podDisruptionBudget": {"enabled": false}, "nameOverride": "other",
             "metrics": {"service": {"enabled": false}}, "networkPolicy": {"enabled": true, "egress": [{}]},
