@@ -21,7 +21,7 @@ BUILD := target/image/$(notdir $(PLATFORM))
 LOAD_IMAGE ?= kind load image-archive
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: ## watch the operator work, with a simulated authentik; ARGS go to the demo
 	cargo build --locked --workspace --bins
@@ -32,6 +32,12 @@ test: ## run all tests; the first run builds etcd, Kubernetes, Helm, promtool an
 	$(BIN)/dev kubernetes build
 	$(BIN)/dev gitops build
 	cargo test --locked --workspace
+
+test-oldest-kubernetes: export KUBERNETES := oldest
+test-oldest-kubernetes: ## also test operator and chart with the oldest supported Kubernetes, which the first run builds in minutes
+	cargo test --locked --workspace --test kubernetes --test chart --test cluster --no-run
+	$(BIN)/dev kubernetes build
+	cargo test --locked --workspace --test kubernetes --test chart --test cluster
 
 test-gitops: ## also test with Argo CD, which the first run builds in minutes; needs redis-server
 	cargo test --locked --test cluster -- --include-ignored gitops argo_cd
@@ -90,4 +96,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies; 
 	else echo 'the advisory database can not be fetched: dependencies are not checked for known vulnerabilities'; \
 		set -x; cargo deny check bans licenses sources; fi
 
-.PHONY: help demo test test-gitops test-faults test-authentik test-cluster fuzz bench image generate check
+.PHONY: help demo test test-oldest-kubernetes test-gitops test-faults test-authentik test-cluster fuzz bench image generate check

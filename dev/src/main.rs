@@ -88,7 +88,7 @@ enum GitopsAction {
 
 #[derive(Subcommand)]
 enum KubernetesAction {
-    /// Only build the binaries that are missing, and Helm.
+    /// Only build the binaries that are missing, Helm and promtool; print the versions of the servers.
     Build,
 }
 
@@ -135,9 +135,10 @@ async fn run(command: Command) -> Result {
         Command::Kubernetes {
             action: Some(KubernetesAction::Build),
         } => {
-            Binaries::find_or_build()?;
+            let binaries = Binaries::find_or_build()?;
             helm()?;
             promtool()?;
+            println!("{}", binaries.versions()?);
             Ok(())
         }
         Command::Chart { part } => {

@@ -1,6 +1,7 @@
 //! The Helm chart: what it renders is accepted by a real kube-apiserver, allows the operator what its code needs and
 //! no more, and can be installed, upgraded and removed with a real Helm.
 
+mod going_back;
 mod metrics;
 mod objects;
 mod release;

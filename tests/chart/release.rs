@@ -15,21 +15,23 @@ use crate::rendering::{
 };
 
 /// A release on a Kubernetes of its own.
-struct Release(Kubernetes);
+pub struct Release(pub Kubernetes);
 
 impl Release {
-    async fn new() -> Self {
+    pub async fn new() -> Self {
         let options = kubernetes::Options {
             controller_manager: false,
         };
         Self(Kubernetes::start(options).await.expect("Kubernetes starts"))
     }
 
-    fn helm(&self, args: &[&str], values: &Value) -> String {
+    /// What Helm prints, run with the chart and these values.
+    pub fn helm(&self, args: &[&str], values: &Value) -> String {
         self.helm_from(&chart(), args, values)
     }
 
-    fn helm_from(&self, chart: &Path, args: &[&str], values: &Value) -> String {
+    /// The same with another chart.
+    pub fn helm_from(&self, chart: &Path, args: &[&str], values: &Value) -> String {
         let output = run(&mut self.command(chart, args), &values.to_string());
         // Kubernetes may serve a kind only a moment after its CRD is there. The pages say what to do then: the same again.
         if args[0] == "install" && said(&output).contains("no matches for kind") {
@@ -52,7 +54,7 @@ impl Release {
     }
 
     /// What `kubectl get` tells of these, in the release's namespace or in none.
-    fn get(&self, what: &[&str]) -> String {
+    pub fn get(&self, what: &[&str]) -> String {
         let mut command =
             self.0
                 .kubectl_command(["get", "--ignore-not-found", "--namespace", NAMESPACE]);
@@ -202,9 +204,9 @@ const FIRST_KINDS: [&str; 4] = [
     "clusterauthentikconnections",
 ];
 
-/// The chart as it was when there were these kinds only.
-fn first_chart() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("first-chart");
+/// The chart as it was when there were these kinds only, in a folder of this name.
+pub fn first_chart(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     // What an earlier run has left may be of another chart.
     let _ = fs::remove_dir_all(&folder);
     succeed(Command::new("cp").arg("-R").arg(chart()).arg(&folder), "");
@@ -244,7 +246,7 @@ async fn an_upgrade_brings_new_kinds_and_touches_no_stage() {
         kinds.iter().filter(has).cloned().collect::<Vec<_>>()
     };
     release.helm_from(
-        &first_chart(),
+        &first_chart("upgrade-from"),
         &["install", "--create-namespace"],
         &json!({}),
     );
