@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use devkit::actionlint::actionlint;
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User, helm};
 use devkit::prometheus::promtool;
 use devkit::reference;
 use devkit::simulator::{self, Version};
-use devkit::{bench, chart, demo, gitops};
+use devkit::{bench, changelog, chart, demo, gitops};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Tools to develop and try out the operator with.
@@ -51,6 +52,11 @@ enum Command {
         #[command(subcommand)]
         part: ChartPart,
     },
+    /// Print what the changelog says of the release of this tag, as Markdown.
+    ReleaseNotes {
+        /// The tag, such as v0.1.0: it has to be of this version.
+        tag: String,
+    },
     /// Print the field reference that the CRDs make, as Markdown.
     Reference,
     /// Run a simulated authentik until interrupted.
@@ -88,7 +94,7 @@ enum GitopsAction {
 
 #[derive(Subcommand)]
 enum KubernetesAction {
-    /// Only build the binaries that are missing, Helm and promtool; print the versions of the servers.
+    /// Only build the binaries that are missing, and Helm, promtool and actionlint; print the versions of the servers.
     Build,
 }
 
@@ -138,6 +144,7 @@ async fn run(command: Command) -> Result {
             let binaries = Binaries::find_or_build()?;
             helm()?;
             promtool()?;
+            actionlint()?;
             println!("{}", binaries.versions()?);
             Ok(())
         }
@@ -147,6 +154,13 @@ async fn run(command: Command) -> Result {
                 ChartPart::Manifests => chart::manifests()?,
             };
             print!("{text}");
+            Ok(())
+        }
+        Command::ReleaseNotes { tag } => {
+            println!(
+                "{}",
+                changelog::notes(include_str!("../../CHANGELOG.md"), &tag)?
+            );
             Ok(())
         }
         Command::Reference => {
