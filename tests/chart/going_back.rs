@@ -42,7 +42,8 @@ fn older_chart() -> PathBuf {
 fn stage(kind: &str, name: &str, spec: &Value) -> String {
     let stage = json!({
         "apiVersion": "authentik-operator.io/v1alpha1", "kind": kind,
-        "metadata": {"name": name, "namespace": "default"}, "spec": spec,
+        "metadata": {"name": name, "namespace": "default", "finalizers": ["authentik-operator.io/stage"]},
+        "spec": spec,
     });
     stage.to_string()
 }
@@ -140,10 +141,12 @@ async fn going_back_keeps_what_the_older_release_knows() {
         assert!(release.merge(stage, &status, &written), "{stage}");
     }
     assert_eq!(release.spec(MAILED), mailed);
-    let finalizer = json!({"metadata": {"finalizers": ["authentik-operator.io/stage"]}});
-    assert!(release.merge(HINTED, &[], &finalizer));
-    let taken = release.merge(MAILED, &[], &finalizer);
-    assert_eq!(taken, release.lets_old_values_pass().await);
+    let delete = ["delete", "--namespace=default", "--wait=false", MAILED];
+    succeed(&mut release.0.kubectl_command(delete), "");
+    let done = json!({"metadata": {"finalizers": null}});
+    let let_go = release.merge(MAILED, &[], &done);
+    assert_eq!(let_go, release.lets_old_values_pass().await);
+    assert!(release.merge(HINTED, &[], &done));
 
     release.helm(&["upgrade"], &json!({}));
     release
