@@ -21,7 +21,7 @@ BUILD := target/image/$(notdir $(PLATFORM))
 LOAD_IMAGE ?= kind load image-archive
 
 help: ## list the targets
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
 demo: ## watch the operator work, with a simulated authentik; ARGS go to the demo
 	cargo build --locked --workspace --bins
@@ -32,11 +32,17 @@ recording: ## record the demo for the README
 	$(BIN)/dev record > docs/demo.svg.new
 	mv docs/demo.svg.new docs/demo.svg
 
-test: ## run all tests; the first run builds etcd, Kubernetes, Helm, promtool and a part of Flux, which takes minutes
+test: ## run all tests; the first run builds etcd, Kubernetes, Helm, promtool, actionlint and a part of Flux, which takes minutes
 	cargo test --locked --workspace --no-run
 	$(BIN)/dev kubernetes build
 	$(BIN)/dev gitops build
 	cargo test --locked --workspace
+
+test-oldest-kubernetes: export KUBERNETES := oldest
+test-oldest-kubernetes: ## also test operator and chart with the oldest supported Kubernetes, which the first run builds in minutes
+	cargo test --locked --workspace --test kubernetes --test chart --test cluster --no-run
+	$(BIN)/dev kubernetes build
+	cargo test --locked --workspace --test kubernetes --test chart --test cluster
 
 test-gitops: ## also test with Argo CD, which the first run builds in minutes; needs redis-server
 	cargo test --locked --test cluster -- --include-ignored gitops argo_cd
@@ -77,6 +83,16 @@ image: ## build the image IMAGE for PLATFORM with docker, podman or buildah (or 
 	dev/image/build $(notdir $(PLATFORM)) $(BUILD)/files
 	$(ENGINE) build --platform $(PLATFORM) --build-context build=$(BUILD) --tag $(IMAGE) .
 
+# By the shell and not by make, for a tag's name may hold whatever a shell reads.
+release-notes: ## write what CHANGELOG.md says of the release of TAG, which has to be of this version, to target/release-notes.md
+	@: "$${TAG:?must be the tag of the release, such as v0.1.0}"
+	cargo build --locked --workspace --bins
+	$(BIN)/dev release-notes "$$TAG" > target/release-notes.md
+
+github-release: ## make a release of TAG on GitHub, with target/release-notes.md and what is in target/release-artefacts; needs gh
+	@: "$${TAG:?must be the tag of the release, such as v0.1.0}"
+	gh release create "$$TAG" --verify-tag --title "$$TAG" --notes-file target/release-notes.md target/release-artefacts/*
+
 generate: ## write what is generated from the code
 	cargo build --locked --workspace --bins
 	$(BIN)/authentik-stage-operator crds --output-dir crds
@@ -96,4 +112,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies; 
 	else echo 'the advisory database can not be fetched: dependencies are not checked for known vulnerabilities'; \
 		set -x; cargo deny check bans licenses sources; fi
 
-.PHONY: help demo recording test test-gitops test-faults test-authentik test-cluster fuzz bench image generate check
+.PHONY: help demo recording test test-oldest-kubernetes test-gitops test-faults test-authentik test-cluster fuzz bench image release-notes github-release generate check

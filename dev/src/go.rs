@@ -67,6 +67,20 @@ impl Module {
         Ok(downloaded.dir)
     }
 
+    /// The path of a tool of this name, built from `package` first where it is missing: always the version that is pinned.
+    ///
+    /// # Errors
+    ///
+    /// When Go is missing or the build fails.
+    pub fn tool(&self, name: &'static str, package: &str) -> Result<PathBuf> {
+        let file = format!("{name}-{}", self.version());
+        let built = target().join("tools").join(file);
+        if !built.is_file() {
+            self.build_once(name, package, &built)?;
+        }
+        Ok(built)
+    }
+
     /// Builds `package`, of this module or of the other, as `built`, unless another process does so first.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! The developer kit of the authentik stage operator.
+pub mod actionlint;
 pub mod bench;
+pub mod changelog;
 pub mod chart;
 pub mod churn;
 pub mod demo;

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use devkit::actionlint::actionlint;
 use devkit::kubernetes::{Binaries, Kubernetes, Options, User, helm};
 use devkit::prometheus::promtool;
 use devkit::recording;
 use devkit::reference;
 use devkit::simulator::{self, Version};
-use devkit::{bench, chart, demo, gitops};
+use devkit::{bench, changelog, chart, demo, gitops};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Tools to develop and try out the operator with.
@@ -54,6 +55,11 @@ enum Command {
         #[command(subcommand)]
         part: ChartPart,
     },
+    /// Print what the changelog says of the release of this tag, as Markdown.
+    ReleaseNotes {
+        /// The tag, such as v0.1.0: it has to be of this version.
+        tag: String,
+    },
     /// Print the field reference that the CRDs make, as Markdown.
     Reference,
     /// Run a simulated authentik until interrupted.
@@ -93,7 +99,7 @@ enum GitopsAction {
 
 #[derive(Subcommand)]
 enum KubernetesAction {
-    /// Only build the binaries that are missing, and Helm.
+    /// Only build the binaries that are missing, and Helm, promtool and actionlint; print the versions of the servers.
     Build,
 }
 
@@ -140,9 +146,11 @@ async fn run(command: Command) -> Result {
         Command::Kubernetes {
             action: Some(KubernetesAction::Build),
         } => {
-            Binaries::find_or_build()?;
+            let binaries = Binaries::find_or_build()?;
             helm()?;
             promtool()?;
+            actionlint()?;
+            println!("{}", binaries.versions()?);
             Ok(())
         }
         Command::Chart { part } => {
@@ -156,6 +164,13 @@ async fn run(command: Command) -> Result {
         }
         Command::Record => {
             print!("{}", recording::picture(&recording::lines().await?));
+            Ok(())
+        }
+        Command::ReleaseNotes { tag } => {
+            println!(
+                "{}",
+                changelog::notes(include_str!("../../CHANGELOG.md"), &tag)?
+            );
             Ok(())
         }
         Command::Reference => {

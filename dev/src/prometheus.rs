@@ -2,7 +2,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::go::{Module, target};
+use crate::go::Module;
 use crate::kubernetes::Result;
 
 const PROMETHEUS: Module = Module {
@@ -23,14 +23,7 @@ const PROMETHEUS: Module = Module {
 ///
 /// When Go is missing or the build fails.
 pub fn promtool() -> Result<PathBuf> {
-    let built = target()
-        .join("tools")
-        .join(format!("promtool-{}", PROMETHEUS.version()));
-    if !built.is_file() {
-        let package = "github.com/prometheus/prometheus/cmd/promtool";
-        PROMETHEUS.build_once("promtool", package, &built)?;
-    }
-    Ok(built)
+    PROMETHEUS.tool("promtool", "github.com/prometheus/prometheus/cmd/promtool")
 }
 
 /// promtool with these arguments, in this folder.

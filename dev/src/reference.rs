@@ -110,10 +110,16 @@ fn type_of(field: &Value) -> String {
         }
         (None, other) => other.to_owned(),
     };
-    match (&field["minimum"], &field["maximum"]) {
-        (Value::Null, Value::Null) => {}
-        (minimum, Value::Null) => text += &format!(", {} or more", whole(minimum)),
-        (minimum, maximum) => text += &format!(", {} to {}", whole(minimum), whole(maximum)),
+    // What a number of its size can't be beyond is left out.
+    let bound = |key: &str, last: i32| {
+        let bound = field[key].as_f64();
+        bound.filter(|bound| *bound != f64::from(last))
+    };
+    match (bound("minimum", i32::MIN), bound("maximum", i32::MAX)) {
+        (None, None) => {}
+        (Some(minimum), None) => text += &format!(", {minimum} or more"),
+        (None, Some(maximum)) => text += &format!(", {maximum} or less"),
+        (Some(minimum), Some(maximum)) => text += &format!(", {minimum} to {maximum}"),
     }
     if field["nullable"] == true {
         text += ", or null";
@@ -138,10 +144,6 @@ fn description(schema: &Value) -> String {
 }
 
 /// A number as people write it: 1 rather than 1.0.
-fn whole(number: &Value) -> f64 {
-    number.as_f64().unwrap_or_default()
-}
-
 pub(crate) fn plain(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

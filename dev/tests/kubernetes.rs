@@ -1,9 +1,10 @@
 //! The API server that tests and the demo run on keeps what it promises.
 use std::collections::BTreeMap;
+use std::env;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use devkit::kubernetes::{Kubernetes, Options, User};
+use devkit::kubernetes::{Kubernetes, Options, Release, User};
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::ResourceExt;
@@ -19,6 +20,22 @@ fn config_map(name: &str) -> ConfigMap {
         data: Some(BTreeMap::from([("key".to_owned(), "value".to_owned())])),
         ..ConfigMap::default()
     }
+}
+
+#[tokio::test]
+async fn the_server_is_of_the_release_that_is_chosen() {
+    let chosen = Release::chosen().unwrap();
+    if chosen.is_none() && env::var_os("KUBEBUILDER_ASSETS").is_some() {
+        // It is of the release that somebody else has built.
+        return;
+    }
+    let release = chosen.unwrap_or(Release::Newest);
+    let client = Kubernetes::shared().client(User::Admin);
+    let server = client.apiserver_version().await.unwrap();
+    assert_eq!(server.git_version, release.version());
+    let (major, minor) = (server.major, server.minor);
+    let named = format!("v{major}.{minor}.");
+    assert!(release.version().starts_with(&named), "{named}");
 }
 
 #[tokio::test]

@@ -39,7 +39,8 @@ where
 /// Mends what the derived schema can't say. `nullable` stays only on the named fields of the spec, whose null
 /// means something: elsewhere the API server refuses an explicit null instead of it being read as absent, and
 /// null is no value of an enum. The derived description of a kind tells how its type was made; that of its spec tells what
-/// it is for. Number formats that Kubernetes does not know (`uint32`) go, for it warns of them.
+/// it is for. Number formats that Kubernetes does not know (`uint32`) go, for it warns of them; of one that only later versions
+/// check (`int32`) the bounds are told.
 #[must_use]
 pub fn polished(
     mut crd: CustomResourceDefinition,
@@ -64,6 +65,10 @@ fn polish(schema: &mut JSONSchemaProps) {
         values.retain(|value| !value.0.is_null());
     }
     schema.format.take_if(|format| format.starts_with("uint"));
+    if schema.format.as_deref() == Some("int32") {
+        schema.minimum.get_or_insert(f64::from(i32::MIN));
+        schema.maximum.get_or_insert(f64::from(i32::MAX));
+    }
     for property in schema.properties.iter_mut().flat_map(BTreeMap::values_mut) {
         polish(property);
     }

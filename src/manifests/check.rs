@@ -76,11 +76,6 @@ fn strict(schema: &Value) -> Value {
     {
         strict.insert("additionalProperties".to_owned(), Value::Bool(false));
     }
-    // Kubernetes asks rules of whole numbers of this format only.
-    if schema.get("format") == Some(&json!("int32")) {
-        strict.entry("minimum").or_insert(json!(i32::MIN));
-        strict.entry("maximum").or_insert(json!(i32::MAX));
-    }
     if schema.get("nullable") == Some(&Value::Bool(true)) {
         if let Some(type_) = strict.remove("type") {
             strict.insert("type".to_owned(), json!([type_, "null"]));

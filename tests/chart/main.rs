@@ -3,6 +3,7 @@
 
 mod catalogue;
 mod files;
+mod going_back;
 mod metrics;
 mod objects;
 mod readme;

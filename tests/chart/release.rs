@@ -25,11 +25,13 @@ impl Release {
         Self(Kubernetes::start(options).await.expect("Kubernetes starts"))
     }
 
-    fn helm(&self, args: &[&str], values: &Value) -> String {
+    /// What Helm prints, run with the chart and these values.
+    pub fn helm(&self, args: &[&str], values: &Value) -> String {
         self.helm_from(&chart(), args, values)
     }
 
-    fn helm_from(&self, chart: &Path, args: &[&str], values: &Value) -> String {
+    /// The same with another chart.
+    pub fn helm_from(&self, chart: &Path, args: &[&str], values: &Value) -> String {
         let output = run(&mut self.command(chart, args), &values.to_string());
         // Kubernetes may serve a kind only a moment after its CRD is there. The pages say what to do then: the same again.
         if args[0] == "install" && said(&output).contains("no matches for kind") {
@@ -210,9 +212,9 @@ const FIRST_KINDS: [&str; 4] = [
     "clusterauthentikconnections",
 ];
 
-/// The chart as it was when there were these kinds only.
-fn first_chart() -> PathBuf {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("first-chart");
+/// The chart as it was when there were these kinds only, in a folder of this name.
+pub fn first_chart(name: &str) -> PathBuf {
+    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
     // What an earlier run has left may be of another chart.
     let _ = fs::remove_dir_all(&folder);
     succeed(Command::new("cp").arg("-R").arg(chart()).arg(&folder), "");
@@ -252,7 +254,7 @@ async fn an_upgrade_brings_new_kinds_and_touches_no_stage() {
         kinds.iter().filter(has).cloned().collect::<Vec<_>>()
     };
     release.helm_from(
-        &first_chart(),
+        &first_chart("upgrade-from"),
         &["install", "--create-namespace"],
         &json!({}),
     );

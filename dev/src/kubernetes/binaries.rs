@@ -1,17 +1,11 @@
 //! Finds the Kubernetes binaries, or builds them from pinned Go modules.
 use std::env;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use super::error::Result;
+use super::error::{Error, Result};
+use super::release::Release;
 use crate::go::{Module, target};
-
-const KUBERNETES: Module = Module {
-    directory: "kubernetes/kubernetes",
-    path: "k8s.io/kubernetes",
-    go_mod: include_str!("../../kubernetes/kubernetes/go.mod"),
-    link_flags: kubernetes_flags,
-    tags: "",
-};
 
 const ETCD: Module = Module {
     directory: "kubernetes/etcd",
@@ -37,60 +31,71 @@ pub struct Binaries {
 
 impl Binaries {
     /// Takes each binary from the directory `KUBEBUILDER_ASSETS` names where it is there, else from
-    /// this workspace's target directory, where it is built once.
+    /// this workspace's target directory, where it is built once. Where a [`Release`] is chosen, the servers
+    /// are always built. kubectl is of the newest release with all servers.
     ///
     /// A build takes minutes and reports to standard error. Processes that need the same binary
     /// wait for one build.
     ///
     /// # Errors
     ///
-    /// When Go is missing or a build fails.
+    /// When Go is missing, a build fails or another release is asked for than there are.
     pub fn find_or_build() -> Result<Self> {
+        let chosen = Release::chosen()?;
+        let server = |tool, package| match chosen {
+            Some(release) => build(tool, release.module(), package),
+            None => find_or_build(tool, Release::Newest.module(), package),
+        };
         Ok(Self {
             etcd: find_or_build("etcd", &ETCD, ETCD.path)?,
-            kubectl: find_or_build("kubectl", &KUBERNETES, "k8s.io/kubernetes/cmd/kubectl")?,
-            kube_apiserver: find_or_build(
-                "kube-apiserver",
-                &KUBERNETES,
-                "k8s.io/kubernetes/cmd/kube-apiserver",
+            kubectl: find_or_build(
+                "kubectl",
+                Release::Newest.module(),
+                "k8s.io/kubernetes/cmd/kubectl",
             )?,
-            kube_controller_manager: find_or_build(
+            kube_apiserver: server("kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver")?,
+            kube_controller_manager: server(
                 "kube-controller-manager",
-                &KUBERNETES,
                 "k8s.io/kubernetes/cmd/kube-controller-manager",
             )?,
         })
     }
+
+    /// What the servers call themselves: a line with their versions.
+    ///
+    /// # Errors
+    ///
+    /// When one of them can't be run.
+    pub fn versions(&self) -> Result<String> {
+        let kubernetes = first_line(&self.kube_apiserver)?;
+        let etcd = first_line(&self.etcd)?;
+        Ok(format!("{kubernetes}, {etcd}"))
+    }
+}
+
+fn first_line(program: &Path) -> Result<String> {
+    let ran = Command::new(program).arg("--version").output();
+    let printed = ran.map_err(Error::io("run", program))?.stdout;
+    let text = String::from_utf8_lossy(&printed);
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
 }
 
 fn find_or_build(tool: &'static str, module: &Module, package: &str) -> Result<PathBuf> {
     let downloaded = env::var_os("KUBEBUILDER_ASSETS").map(|assets| Path::new(&assets).join(tool));
-    let built = build_directory().join(tool);
-    match downloaded
-        .into_iter()
-        .chain([built.clone()])
-        .find(|path| path.is_file())
-    {
+    match downloaded.filter(|path| path.is_file()) {
         Some(found) => Ok(found),
-        None => module.build_once(tool, package, &built).map(|()| built),
+        None => build(tool, module, package),
     }
 }
 
-fn kubernetes_flags(version: &str) -> String {
-    let mut numbers = version.trim_start_matches('v').split('.');
-    let major = numbers.next().unwrap_or_default();
-    let minor = numbers.next().unwrap_or_default();
-    let component = "k8s.io/component-base/version";
-    format!(
-        "-X {component}.gitVersion={version} -X {component}.gitMajor={major} \
-         -X {component}.gitMinor={minor} -X k8s.io/client-go/pkg/version.gitVersion={version}"
-    )
-}
-
-/// A directory for these versions, so that a change of version builds anew.
-fn build_directory() -> PathBuf {
-    let versions = format!("{}-etcd-{}", KUBERNETES.version(), ETCD.version());
-    target().join("kubernetes").join(versions)
+/// Builds into a directory for this version, so that a change of version builds anew.
+fn build(tool: &'static str, module: &Module, package: &str) -> Result<PathBuf> {
+    let directory = format!("{}-{}", module.directory, module.version());
+    let built = target().join(directory).join(tool);
+    if !built.is_file() {
+        module.build_once(tool, package, &built)?;
+    }
+    Ok(built)
 }
 
 #[cfg(test)]
@@ -99,8 +104,11 @@ mod tests {
 
     #[test]
     fn versions_come_from_the_modules() {
-        for module in [KUBERNETES, ETCD] {
-            let version = module.version();
+        for version in [
+            Release::Newest.version(),
+            Release::Oldest.version(),
+            ETCD.version(),
+        ] {
             assert!(
                 version.starts_with('v') && version.split('.').count() == 3,
                 "{version}"

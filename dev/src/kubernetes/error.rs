@@ -29,6 +29,14 @@ pub enum Error {
         /// The binary.
         tool: &'static str,
     },
+    /// Another release of Kubernetes was asked for than there are.
+    #[error("{variable} is `{name}`; set it to `newest` or to `oldest`, or leave it out")]
+    UnknownRelease {
+        /// The environment variable that asked.
+        variable: &'static str,
+        /// What it asked for.
+        name: String,
+    },
     /// The Go toolchain failed.
     #[error("cannot build {tool}; the end of the output of `go build`:\n{output}")]
     Build {

@@ -20,12 +20,7 @@ const HELM: Module = Module {
 ///
 /// When Go is missing or the build fails.
 pub fn helm() -> Result<PathBuf> {
-    let directory = target().join("tools");
-    let built = directory.join(format!("helm-{}", HELM.version()));
-    if !built.is_file() {
-        HELM.build_once("helm", "helm.sh/helm/v4/cmd/helm", &built)?;
-    }
-    Ok(built)
+    HELM.tool("helm", "helm.sh/helm/v4/cmd/helm")
 }
 
 /// Helm with these arguments, and none of the settings of whoever runs it: not even their cluster.

@@ -12,6 +12,7 @@ mod components;
 mod error;
 mod helm;
 mod process;
+mod release;
 mod state;
 
 use std::collections::BTreeMap;
@@ -34,6 +35,7 @@ pub use error::{Error, Result};
 pub use helm::{helm, helm_command};
 pub use process::Supervised;
 pub(crate) use process::{Directory, flag, tail};
+pub use release::Release;
 pub use state::User;
 pub(crate) use state::free_port;
 
