@@ -17,11 +17,10 @@ pub use metadata::{metadata, write_metadata};
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The name and the namespace of the operator that the manifests install.
-const NAME: &str = "authentik-stage-operator";
+pub(crate) const NAME: &str = "authentik-stage-operator";
 const NAMESPACE: &str = "authentik-operator";
 
-const MANIFESTS_HEAD: &str = "\
-# The chart with its default values, rendered by `make generate`.
+const MANIFESTS_NAMESPACE: &str = "\
 apiVersion: v1
 kind: Namespace
 metadata:
@@ -65,7 +64,7 @@ Made from `values.yaml` by `make generate`.
 |---|---|---|
 ";
 
-fn chart() -> PathBuf {
+pub(crate) fn chart() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../charts/authentik-stage-operator")
 }
 
@@ -77,14 +76,22 @@ fn chart() -> PathBuf {
 /// # Panics
 /// When Helm is missing and can't be built.
 pub fn manifests() -> Result<String> {
+    manifests_of(
+        &chart(),
+        "The chart with its default values, rendered by `make generate`.",
+    )
+}
+
+/// The same for a chart in another folder, with this as the first line.
+pub(crate) fn manifests_of(chart: &Path, about: &str) -> Result<String> {
     let mut command = helm_command(["template", NAME, "--namespace", NAMESPACE]);
     // What Helm is to leave, nobody else takes away.
-    command.args(["--set", "crds.keep=false"]).arg(chart());
+    command.args(["--set", "crds.keep=false"]).arg(chart);
     let output = command.output()?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into());
     }
-    let mut manifests = MANIFESTS_HEAD.to_owned();
+    let mut manifests = format!("# {about}\n{MANIFESTS_NAMESPACE}");
     let rendered = String::from_utf8(output.stdout)?;
     for document in rendered
         .split("\n---\n")

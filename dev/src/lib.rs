@@ -14,5 +14,7 @@ pub mod masks;
 pub mod prometheus;
 pub mod recording;
 pub mod reference;
+pub mod release;
 pub mod simulator;
 mod template;
+pub mod tools;

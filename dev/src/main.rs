@@ -10,7 +10,9 @@ use devkit::kubernetes::{Binaries, Kubernetes, Options, User, helm};
 use devkit::prometheus::promtool;
 use devkit::recording;
 use devkit::reference;
+use devkit::release;
 use devkit::simulator::{self, Version};
+use devkit::tools::{Tool, tool};
 use devkit::{bench, changelog, chart, demo, gitops};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -60,6 +62,15 @@ enum Command {
         /// The tag, such as v0.1.0: it has to be of this version.
         tag: String,
     },
+    /// Print the path of a program that releases are published with, built first where it is missing.
+    Tool {
+        /// Which.
+        tool: Tool,
+    },
+    /// Make all that a release consists of from what `dev/image/build` has made.
+    Release(release::Settings),
+    /// Make an image of a folder, for the nodes of a cluster to load.
+    Image(release::ImageSettings),
     /// Print the field reference that the CRDs make, as Markdown.
     Reference,
     /// Run a simulated authentik until interrupted.
@@ -173,6 +184,12 @@ async fn run(command: Command) -> Result {
             );
             Ok(())
         }
+        Command::Tool { tool: name } => {
+            println!("{}", tool(name)?.display());
+            Ok(())
+        }
+        Command::Release(settings) => release::run(&settings),
+        Command::Image(settings) => release::write_image(&settings),
         Command::Reference => {
             print!("{}", reference::render()?);
             Ok(())
