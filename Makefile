@@ -20,6 +20,13 @@ BUILD := target/image/$(notdir $(PLATFORM))
 # cluster of another name, `kind load image-archive --name NAME`.
 LOAD_IMAGE ?= kind load image-archive
 
+# What a release consists of, what it is for, and where image and chart are published.
+RELEASE := target/release-artefacts
+ARCHITECTURES ?= amd64 arm64
+REGISTRY ?= registry.example.com
+# The time of all files of a release: the commit's, or 1970 where these sources are not in Git.
+SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
+
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
 
@@ -55,16 +62,15 @@ test-authentik: ## run the cluster tests against the authentik at AUTHENTIK_URL 
 	@: "$${AUTHENTIK_TOKEN:?must be an API token of that authentik}"
 	cargo test --locked --test cluster
 
-test-cluster: OPERATOR := localhost/authentik-stage-operator:test
-test-cluster: SIMULATOR := localhost/authentik-simulator:test
-test-cluster: ## test image and chart on the cluster of KUBECONFIG, which has to be there for testing; LOAD_IMAGE gives it images
+test-cluster: NATIVE := $(notdir $(PLATFORM))
+test-cluster: ## test the release on the cluster of KUBECONFIG, which has to be there for testing; LOAD_IMAGE gives it images
 	@: "$${KUBECONFIG:?must name the kubeconfig file of a cluster to test on}"
-	$(MAKE) image IMAGE=$(OPERATOR)
-	cargo build --locked --workspace --bins
+	$(MAKE) release ARCHITECTURES=$(NATIVE) REGISTRY=localhost
 	dev/image/simulator target/image/simulator
-	$(ENGINE) build --file dev/image/simulator.Dockerfile --tag $(SIMULATOR) target/image/simulator
-	dev/image/load $(ENGINE) $(OPERATOR) $(LOAD_IMAGE)
-	dev/image/load $(ENGINE) $(SIMULATOR) $(LOAD_IMAGE)
+	$(BIN)/dev image --files target/image/simulator --architecture $(NATIVE) --entrypoint /simulator --entrypoint simulator \
+		--name localhost/authentik-simulator:test --output target/image/simulator.tar
+	$(LOAD_IMAGE) $(RELEASE)/authentik-stage-operator-*-image.tar
+	$(LOAD_IMAGE) target/image/simulator.tar
 	cargo test --locked --test on_cluster -- --include-ignored --test-threads 1
 
 fuzz: ## feed each target of fuzz/ with nonsense for FUZZ_SECONDS; needs a nightly toolchain and a C++ compiler
@@ -82,6 +88,26 @@ image: ## build the image IMAGE for PLATFORM with docker, podman or buildah (or 
 	@: $(or $(ENGINE),$(error docker, podman or buildah is needed to build an image))
 	dev/image/build $(notdir $(PLATFORM)) $(BUILD)/files
 	$(ENGINE) build --platform $(PLATFORM) --build-context build=$(BUILD) --tag $(IMAGE) .
+
+release: ## build all that a release consists of into target/release-artefacts, for ARCHITECTURES and to be published in REGISTRY
+	@command -v cargo-cyclonedx >/dev/null || cargo install --locked cargo-cyclonedx
+	@for architecture in $(ARCHITECTURES); do \
+		dev/image/build $$architecture target/image/$$architecture/files || exit; done
+	cargo build --locked --workspace --bins
+	$(BIN)/dev release --registry $(REGISTRY) $(ARCHITECTURES:%=--architecture %) --files target/image \
+		--epoch $(SOURCE_DATE_EPOCH) --commit $(or $(shell git rev-parse HEAD 2>/dev/null),unknown) --output $(RELEASE)
+
+test-release: ## test that two clones make the same release, for ARCHITECTURES, and that it can be published, signed and verified
+	dev/release/test "$(ARCHITECTURES)"
+
+publish: ## push image and chart of target/release-artefacts to REGISTRY; crane and helm have to be logged in there
+	dev/release/publish $(RELEASE) $(REGISTRY)
+
+sign: ## sign target/release-artefacts and what of it is in REGISTRY: with COSIGN_KEY, or else as the workflow that runs
+	dev/release/sign $(RELEASE) $(REGISTRY)
+
+verify: ## check target/release-artefacts: checksums, and the signatures with COSIGN_PUBLIC_KEY, or of the workflows that SIGNER names; with REGISTRY also what is there
+	dev/release/verify $(RELEASE) $(if $(filter $(origin REGISTRY),file default),,$(REGISTRY))
 
 # By the shell and not by make, for a tag's name may hold whatever a shell reads.
 release-notes: ## write what CHANGELOG.md says of the release of TAG, which has to be of this version, to target/release-notes.md
@@ -112,4 +138,4 @@ check: ## check format, lints and, where cargo-deny is installed, dependencies; 
 	else echo 'the advisory database can not be fetched: dependencies are not checked for known vulnerabilities'; \
 		set -x; cargo deny check bans licenses sources; fi
 
-.PHONY: help demo recording test test-oldest-kubernetes test-gitops test-faults test-authentik test-cluster fuzz bench image release-notes github-release generate check
+.PHONY: help demo recording test test-oldest-kubernetes test-gitops test-faults test-authentik test-cluster fuzz bench image release test-release publish sign verify release-notes github-release generate check

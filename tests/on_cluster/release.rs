@@ -14,9 +14,6 @@ use crate::{
     simulator::{Simulator, TOKEN},
 };
 
-/// The image that `make test-cluster` has given to the nodes.
-const IMAGE: &str = "--set=image.repository=localhost/authentik-stage-operator,image.tag=test,image.pullPolicy=Never";
-
 /// The Lease of the release's pods.
 const LEASE: &str = "lease/stages-authentik-stage-operator";
 
@@ -27,19 +24,21 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-fn chart() -> PathBuf {
-    repository("charts/authentik-stage-operator")
+/// The chart's package, as it is released.
+fn package() -> PathBuf {
+    let name = format!("authentik-stage-operator-{}.tgz", env!("CARGO_PKG_VERSION"));
+    repository("target/release-artefacts").join(name)
 }
 
 /// Installs the operator from this chart, or upgrades it.
 fn install_from(cluster: &Cluster, chart: &Path) -> Command {
     let chart = chart.to_string_lossy();
-    cluster.helm(["upgrade", "--install", RELEASE, &*chart, IMAGE])
+    cluster.helm(["upgrade", "--install", RELEASE, &*chart])
 }
 
 /// Installs the operator.
 pub fn install(cluster: &Cluster) {
-    succeed(&mut install_from(cluster, &chart()));
+    succeed(&mut install_from(cluster, &package()));
 }
 
 fn edit(path: &Path, change: impl FnOnce(&mut Value)) {
@@ -63,11 +62,15 @@ const NEWER_EXAMPLE: &str = "complete.yaml";
 
 /// The chart as an older release of it could be: it lacks kinds, and a CRD lacks a field.
 fn older_chart() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("older-chart");
-    if folder.exists() {
-        fs::remove_dir_all(&folder).expect("it can be removed");
+    let unpacked = Path::new(env!("CARGO_TARGET_TMPDIR")).join("older-chart");
+    if unpacked.exists() {
+        fs::remove_dir_all(&unpacked).expect("it can be removed");
     }
-    succeed(Command::new("cp").arg("-R").arg(chart()).arg(&folder));
+    fs::create_dir_all(&unpacked).expect("it can be made");
+    let mut unpack = Command::new("tar");
+    unpack.arg("-xzf").arg(package()).arg("-C").arg(&unpacked);
+    succeed(&mut unpack);
+    let folder = unpacked.join("authentik-stage-operator");
     edit(&folder.join("Chart.yaml"), |chart| {
         chart["version"] = json!("0.0.1");
         chart["appVersion"] = json!("0.0.1");
@@ -293,7 +296,7 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
             "",
             "the older release has no such field"
         );
-        let upgrade = start(&mut install_from(cluster, &chart()));
+        let upgrade = start(&mut install_from(cluster, &package()));
         apply_crowd(cluster, 5);
         ended(upgrade);
         apply_crowd(cluster, 6);
