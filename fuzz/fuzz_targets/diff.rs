@@ -94,7 +94,7 @@ impl ForEachKind for Input {
         let mismatches = mismatches::<K>(&desired, &live);
         assert_eq!(mismatches.is_empty(), before.changes.is_empty());
         let show = |text: &str| fuzzing::show(&Remote::from(text));
-        let _ = (before.drift(&show), before.spec_fields());
+        let _ = (before.drift::<K>(&show), before.spec_fields());
         // authentik ignores fields that it does not know.
         for (field, value) in update_body::<K>(&before, &desired) {
             if field == K::LABEL.api {
