@@ -207,6 +207,7 @@ async fn run_kubernetes() -> Result {
     let kubernetes = Kubernetes::start(Options::default()).await?;
     // Only now: a signal that comes earlier has to end a build that takes minutes.
     let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
     println!(
         "export KUBECONFIG={}",
         kubernetes.kubeconfig(User::Admin).display()
@@ -216,7 +217,7 @@ async fn run_kubernetes() -> Result {
         kubernetes.kubectl().display()
     );
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
     }
     Ok(())

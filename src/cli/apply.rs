@@ -13,6 +13,7 @@ use super::{
     diff::planned,
     output::{Ended, Failed, Out},
     report::{Action, Format, Row, rows, write},
+    signals::Signals,
     sources::Question,
 };
 use crate::{
@@ -91,12 +92,21 @@ fn confirmed(out: &mut Out) -> Result<bool, Failed> {
 }
 
 async fn apply(set: &Set, server: &Server, out: &mut Out) -> Ended {
+    // From before the first write on.
+    let mut signals = Signals::listen()?;
     let session = Session::write(set, server, progress())?;
     let interrupted = tokio::select! {
         _ = session.settled(PATIENCE) => false,
-        _ = tokio::signal::ctrl_c() => true,
+        () = signals.come() => true,
     };
     let ended = session.ended();
+    if interrupted {
+        // Where this can't be written, the error below tells all the same.
+        let _ = writeln!(
+            anstream::stderr(),
+            "interrupted: waiting for the answers to what was sent"
+        );
+    }
     // What has been sent is answered first.
     session.end().await;
     let rows = rows(set, ended);

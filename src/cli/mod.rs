@@ -15,6 +15,7 @@ mod progress;
 mod rbac;
 mod report;
 mod run;
+mod signals;
 mod sources;
 mod status;
 mod target;

@@ -4,12 +4,10 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use clap::{ArgAction, Args};
 use kube::Client;
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::sync::watch;
 use uuid::Uuid;
 
+use super::signals::Signals;
 use crate::{
     api::MANAGER,
     controller::{Controller, Options},
@@ -95,6 +93,7 @@ impl Run {
     /// # Errors
     /// When the flags can't be read, there is no Kubernetes to talk to, or leadership is lost.
     pub async fn run(self) -> Result<(), String> {
+        let mut signals = Signals::listen()?;
         let traces = Traces::new(self.otlp_endpoint.as_deref())?;
         logs::init(self.log_format, &self.log, &traces)?;
         let client = kubernetes::client().await.map_err(|error| {
@@ -130,7 +129,7 @@ impl Run {
             () = &mut running => return Err("the controller ended by itself".to_owned()),
             // Whoever ends here stops writing at once, before another replica may start.
             lost = &mut leading => return Err(lost),
-            signal = terminated() => signal?,
+            () = signals.come() => {}
         }
         tracing::info!("ending: the writes under way are finished first");
         stop.send_replace(true);
@@ -179,18 +178,4 @@ async fn lead(candidate: Option<&Candidate>) -> String {
 async fn told(mut stopped: watch::Receiver<bool>) {
     // An error means that the sender is gone, which also ends the program.
     let _ = stopped.wait_for(|stopped| *stopped).await;
-}
-
-async fn terminated() -> Result<(), String> {
-    let listen =
-        |kind| signal(kind).map_err(|error| format!("signals can't be listened to: {error}"));
-    let (mut terminate, mut interrupt) = (
-        listen(SignalKind::terminate())?,
-        listen(SignalKind::interrupt())?,
-    );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
 }

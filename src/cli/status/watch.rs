@@ -19,7 +19,7 @@ use kube::{
         watcher::{self, Event, watcher},
     },
 };
-use tokio::{signal, time::sleep};
+use tokio::time::sleep;
 
 use super::{
     read::{self, OfKind},
@@ -28,7 +28,10 @@ use super::{
 };
 use crate::{
     authentik::one_line,
-    cli::output::{Ended, Failed, Out},
+    cli::{
+        output::{Ended, Failed, Out},
+        signals::Signals,
+    },
     offline::PAGE,
 };
 
@@ -48,6 +51,15 @@ type Told = (String, Result<Event<DynamicObject>, watcher::Error>);
 /// # Errors
 /// Where they can't be listed at the beginning, or nobody reads on.
 pub async fn watch(out: &mut Out, kinds: Vec<OfKind>, is_json: bool) -> Ended {
+    let mut signals = Signals::listen()?;
+    tokio::select! {
+        ended = show(out, kinds, is_json) => ended?,
+        () = signals.come() => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn show(out: &mut Out, kinds: Vec<OfKind>, is_json: bool) -> Result<(), Failed> {
     let mut board = Board {
         draws: !is_json && io::stdout().is_terminal(),
         is_json,
@@ -60,11 +72,7 @@ pub async fn watch(out: &mut Out, kinds: Vec<OfKind>, is_json: bool) -> Ended {
         }
         watched.push(stream(of));
     }
-    tokio::select! {
-        ended = board.follow(out, select_all(watched)) => ended?,
-        _ = signal::ctrl_c() => {}
-    }
-    Ok(ExitCode::SUCCESS)
+    board.follow(out, select_all(watched)).await
 }
 
 fn stream(of: OfKind) -> BoxStream<'static, Told> {

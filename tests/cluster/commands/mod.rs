@@ -3,6 +3,7 @@
 mod apply;
 mod check;
 mod diff;
+mod ending;
 mod impact;
 mod manuals;
 mod many;
@@ -17,7 +18,10 @@ mod watch;
 use std::{path::PathBuf, process::Stdio};
 
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt, process::Command};
+use tokio::{
+    io::AsyncWriteExt,
+    process::{Child, Command},
+};
 
 use crate::harness::{Test, patience};
 
@@ -64,7 +68,12 @@ pub fn bare(args: &[&str]) -> Command {
 }
 
 /// Runs a command with this input. Neither of its outputs may show a secret.
-pub async fn run(test: &Test, mut command: Command, input: &str) -> Said {
+pub async fn run(test: &Test, command: Command, input: &str) -> Said {
+    ended(test, started(command, input).await).await
+}
+
+/// Starts a command with this input.
+async fn started(mut command: Command, input: &str) -> Child {
     let child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -74,7 +83,11 @@ pub async fn run(test: &Test, mut command: Command, input: &str) -> Said {
     let mut stdin = child.stdin.take().expect("it is piped");
     // Who does not read its input is not fed.
     let _ = stdin.write_all(input.as_bytes()).await;
-    drop(stdin);
+    child
+}
+
+/// Waits for its end. Neither of its outputs may show a secret.
+async fn ended(test: &Test, child: Child) -> Said {
     let output = tokio::time::timeout(patience(), child.wait_with_output()).await;
     let output = output.expect("it ends in time").expect("it can be awaited");
     let text = |bytes: &[u8]| {

@@ -4,19 +4,17 @@ use std::{collections::BTreeSet, path::Path, process::Stdio};
 
 use devkit::gateway::{Exchange, Fault, FaultKind};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::ChildStdout,
-};
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
 
 use super::{
+    ending::signal,
     status::{here, some},
     terminal::Terminal,
 };
 use crate::harness::{Test, VALIDATE, patience, test};
 
 /// A line that says this. Those before it are passed over.
-async fn line(lines: &mut Lines<BufReader<ChildStdout>>, what: &str) -> String {
+pub async fn line(lines: &mut Lines<BufReader<impl AsyncRead + Unpin>>, what: &str) -> String {
     let wanted = async {
         loop {
             let line = lines.next_line().await.expect("it can be read");
@@ -49,20 +47,11 @@ async fn a_watch_is_a_line_a_change_on_a_pipe() {
         line(&mut lines, "/duo: Ready=True").await;
         test.delete(VALIDATE, "mfa").await;
         line(&mut lines, "/mfa: deleted").await;
-        interrupt(&child);
+        signal(&child, "INT");
         let ended = tokio::time::timeout(patience(), child.wait()).await;
         assert_eq!(ended.expect("it ends in time").unwrap().code(), Some(0));
     })
     .await;
-}
-
-/// What Ctrl-C does.
-fn interrupt(child: &tokio::process::Child) {
-    let id = child.id().expect("it runs").to_string();
-    let sent = std::process::Command::new("kill")
-        .args(["-INT", &id])
-        .status();
-    assert!(sent.expect("kill runs").success());
 }
 
 /// Who reads a watch no further ends it with the next change.
@@ -111,7 +100,7 @@ async fn what_is_in_the_way_of_a_watch_is_said_once_on_a_pipe() {
         let tries = |asked: &[Exchange]| asked.iter().filter(is_duo).count();
         let again = kubernetes.wait_for(|asked| tries(asked) > 3, patience());
         assert!(again.await, "it is tried again");
-        interrupt(&child);
+        signal(&child, "INT");
         let ended = tokio::time::timeout(patience(), child.wait_with_output()).await;
         let said = String::from_utf8(ended.expect("it ends in time").unwrap().stderr).unwrap();
         let of_duo = said
