@@ -24,6 +24,8 @@ LOAD_IMAGE ?= kind load image-archive
 RELEASE := target/release-artefacts
 ARCHITECTURES ?= amd64 arm64
 REGISTRY ?= registry.example.com
+# What lists the parts of a program: another version may list them otherwise.
+CYCLONEDX := 0.5.9
 # The time of all files of a release: the commit's, or 1970 where these sources are not in Git.
 SOURCE_DATE_EPOCH ?= $(or $(shell git log -1 --format=%ct 2>/dev/null),0)
 
@@ -90,7 +92,7 @@ image: ## build the image IMAGE for PLATFORM with docker, podman or buildah (or 
 	$(ENGINE) build --platform $(PLATFORM) --build-context build=$(BUILD) --tag $(IMAGE) .
 
 release: ## build all that a release consists of into target/release-artefacts, for ARCHITECTURES and to be published in REGISTRY
-	@command -v cargo-cyclonedx >/dev/null || cargo install --locked cargo-cyclonedx
+	@cargo cyclonedx --version 2>/dev/null | grep -qw $(CYCLONEDX) || cargo install --locked cargo-cyclonedx@$(CYCLONEDX)
 	@for architecture in $(ARCHITECTURES); do \
 		dev/image/build $$architecture target/image/$$architecture/files || exit; done
 	cargo build --locked --workspace --bins
@@ -125,6 +127,7 @@ generate: ## write what is generated from the code
 	$(BIN)/authentik-stage-operator crds --output-dir $(CHART)/files/crds
 	$(BIN)/authentik-stage-operator rbac --output-dir $(CHART)/files/rbac
 	$(BIN)/dev reference > docs/reference.md
+	$(BIN)/dev certificates > dev/image/ca-certificates.crt
 	$(BIN)/dev chart metadata
 	$(BIN)/dev chart readme > $(CHART)/README.md
 	$(BIN)/dev chart manifests > deploy/operator.yaml

@@ -71,6 +71,8 @@ enum Command {
     Release(release::Settings),
     /// Make an image of a folder, for the nodes of a cluster to load.
     Image(release::ImageSettings),
+    /// Print the public CAs of the image, as PEM.
+    Certificates,
     /// Print the field reference that the CRDs make, as Markdown.
     Reference,
     /// Run a simulated authentik until interrupted.
@@ -190,6 +192,10 @@ async fn run(command: Command) -> Result {
         }
         Command::Release(settings) => release::run(&settings),
         Command::Image(settings) => release::write_image(&settings),
+        Command::Certificates => {
+            print!("{}", release::certificates());
+            Ok(())
+        }
         Command::Reference => {
             print!("{}", reference::render()?);
             Ok(())

@@ -19,6 +19,14 @@ fn the_field_reference_is_that_of_the_crds() {
 }
 
 #[test]
+fn the_image_has_the_public_cas_that_are_locked() {
+    assert!(
+        read("dev/image/ca-certificates.crt") == devkit::release::certificates(),
+        "dev/image/ca-certificates.crt is out of date; run `make generate`"
+    );
+}
+
+#[test]
 fn what_gitops_tools_are_told_is_that_of_the_code() {
     for (path, text) in devkit::gitops::files().unwrap() {
         assert!(

@@ -9,11 +9,16 @@ use crate::chart::{NAME, chart};
 /// The image as `Chart.yaml` names it before it is built.
 const PLACEHOLDER: &str = "registry.example.com/authentik-stage-operator:";
 
-/// The chart with this image in a folder of its own below `folder`; returns the chart's.
+/// The chart with this image, and the commit that it is of, in a folder of its own below `folder`; returns the chart's.
 ///
 /// # Errors
 /// When a file can't be copied, or the chart lacks a place for the image.
-pub(super) fn with_image(folder: &Path, repository: &str, digest: &str) -> Result<PathBuf> {
+pub(super) fn with_image(
+    folder: &Path,
+    repository: &str,
+    digest: &str,
+    commit: &str,
+) -> Result<PathBuf> {
     let copy = folder.join(NAME);
     fs::create_dir_all(&copy)?;
     for path in below(&chart())? {
@@ -25,6 +30,8 @@ pub(super) fn with_image(folder: &Path, repository: &str, digest: &str) -> Resul
         }
     }
     let version = env!("CARGO_PKG_VERSION");
+    // By Helm's way of publishing charts this is an annotation of what is in the registry, too.
+    let revision = format!("annotations:\n  org.opencontainers.image.revision: \"{commit}\"\n");
     let changes = [
         (
             "values.yaml",
@@ -41,6 +48,7 @@ pub(super) fn with_image(folder: &Path, repository: &str, digest: &str) -> Resul
             format!("{PLACEHOLDER}{version}\n"),
             format!("{repository}:{version}@{digest}\n"),
         ),
+        ("Chart.yaml", "annotations:\n".to_owned(), revision),
     ];
     for (file, from, to) in changes {
         let path = copy.join(file);

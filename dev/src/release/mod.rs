@@ -2,6 +2,7 @@
 //! Made of the same files it is the same to the byte.
 
 mod archive;
+mod certificates;
 mod chart;
 mod image;
 mod sbom;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clap::Args;
 use serde_json::{Value, json};
@@ -18,6 +20,8 @@ use self::archive::{Archive, below, gzip};
 use self::image::{About, Files, Image, created, sha256};
 use crate::chart::{NAME, chart as chart_folder, manifests_of};
 use crate::kubernetes::helm_command;
+
+pub use certificates::certificates;
 
 type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -117,23 +121,29 @@ impl Settings {
     }
 
     /// What was built from what, as the SLSA provenance of version 1 has it. Who built it is told by who signs it.
-    fn provenance(&self) -> Value {
+    fn provenance(&self) -> Result<Value> {
         let lock = include_bytes!("../../../Cargo.lock");
-        json!({
+        Ok(json!({
             "buildDefinition": {
                 "buildType": "urn:authentik-stage-operator:make-release",
                 "externalParameters": {
                     "version": VERSION, "registry": self.registry, "architectures": self.architectures,
                 },
-                "internalParameters": {"SOURCE_DATE_EPOCH": self.epoch},
+                "internalParameters": {"SOURCE_DATE_EPOCH": self.epoch, "rustc": rustc()?},
                 "resolvedDependencies": [
                     {"name": "source", "digest": {"gitCommit": self.commit}},
                     {"name": "Cargo.lock", "digest": {"sha256": sha256(lock)}},
                 ],
             },
             "runDetails": {"builder": {"id": "urn:authentik-stage-operator:make-release"}},
-        })
+        }))
     }
+}
+
+/// The compiler's release: with another one programs differ.
+fn rustc() -> Result<String> {
+    let said = Command::new("rustc").arg("--version").output()?;
+    Ok(String::from_utf8(said.stdout)?.trim().to_owned())
 }
 
 fn repository() -> PathBuf {
@@ -183,7 +193,12 @@ pub fn run(settings: &Settings) -> Result<()> {
     settings.write("image-digest.txt", format!("{}\n", image.digest()))?;
 
     let staging = tempfile::tempdir()?;
-    let chart = chart::with_image(staging.path(), &repository, image.digest())?;
+    let chart = chart::with_image(
+        staging.path(),
+        &repository,
+        image.digest(),
+        &settings.commit,
+    )?;
     lint(&chart)?;
     let package = chart::package(&chart, settings.epoch)?;
     settings.write(&format!("{NAME}-{VERSION}.tgz"), package)?;
@@ -201,7 +216,7 @@ pub fn run(settings: &Settings) -> Result<()> {
     }
     let bom = sbom::image(&boms, &by_digest, settings.epoch)?;
     settings.write(&format!("{NAME}-{VERSION}-image.cdx.json"), pretty(&bom)?)?;
-    settings.write("provenance.json", pretty(&settings.provenance())?)?;
+    settings.write("provenance.json", pretty(&settings.provenance()?)?)?;
     settings.write("SHA256SUMS", checksums(&settings.output)?)
 }
 

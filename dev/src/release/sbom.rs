@@ -6,6 +6,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use super::certificates::{CRATE, locked};
 use super::image::created;
 use super::{NAME, Result, VERSION, repository};
 
@@ -73,10 +74,7 @@ pub(super) fn image(programs: &[Value], name: &str, epoch: u64) -> Result<Value>
     let dependencies = by("ref", of("dependencies"));
     let (repository, digest) = name.split_once('@').unwrap_or((name, ""));
     let mut components: Vec<_> = components.into_values().collect();
-    let certificates = json!({
-        "type": "data", "bom-ref": "ca-certificates", "name": "ca-certificates",
-        "description": "the public CAs of the machine that built the image",
-    });
+    let certificates = certificates()?;
     components.push(&certificates);
     Ok(json!({
         "bomFormat": "CycloneDX", "specVersion": "1.5", "version": 1,
@@ -88,6 +86,18 @@ pub(super) fn image(programs: &[Value], name: &str, epoch: u64) -> Result<Value>
             },
         },
         "components": components, "dependencies": dependencies.into_values().collect::<Vec<_>>(),
+    }))
+}
+
+/// The public CAs.
+fn certificates() -> Result<Value> {
+    let lock = include_str!("../../../Cargo.lock");
+    let version = locked(lock, CRATE).ok_or("Cargo.lock lacks the public CAs")?;
+    let reference = format!("pkg:cargo/{CRATE}@{version}");
+    Ok(json!({
+        "type": "data", "bom-ref": reference, "purl": reference, "name": CRATE, "version": version,
+        "description": "the public CAs of Mozilla's root program",
+        "licenses": [{"license": {"id": "CDLA-Permissive-2.0"}}],
     }))
 }
 
@@ -118,7 +128,11 @@ mod tests {
             .iter()
             .map(|component| component["bom-ref"].as_str().unwrap())
             .collect();
-        assert_eq!(refs, ["a", "b", "both", "program", "ca-certificates"]);
+        assert_eq!(refs[..4], ["a", "b", "both", "program"]);
+        assert!(
+            refs[4].starts_with("pkg:cargo/webpki-root-certs@1."),
+            "{refs:?}"
+        );
         assert_eq!(
             image["metadata"]["component"]["purl"],
             format!("pkg:oci/{NAME}@sha256:1?repository_url=registry/name")
