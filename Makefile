@@ -71,7 +71,9 @@ test-cluster: ## test the release on the cluster of KUBECONFIG, which has to be 
 	dev/image/simulator target/image/simulator
 	$(BIN)/dev image --files target/image/simulator --architecture $(NATIVE) --entrypoint /simulator --entrypoint simulator \
 		--name localhost/authentik-simulator:test --output target/image/simulator.tar
+	dev/image/previous $(NATIVE) localhost/authentik-stage-operator:previous target/image/previous.tar
 	$(LOAD_IMAGE) $(RELEASE)/authentik-stage-operator-*-image.tar
+	$(LOAD_IMAGE) target/image/previous.tar
 	$(LOAD_IMAGE) target/image/simulator.tar
 	cargo test --locked --test on_cluster -- --include-ignored --test-threads 1
 

@@ -6,7 +6,8 @@ use devkit::gitops::{ArgoCd, Repository, Status, Verdict};
 
 use crate::{
     cluster::{Cluster, TEAM, test},
-    release::{filled_in, install, repository},
+    examples::filled_in,
+    release::{install, repository},
     simulator::Simulator,
 };
 

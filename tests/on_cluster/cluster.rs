@@ -1,6 +1,7 @@
 //! The cluster, and the commands that people use on it.
 
 use std::{
+    collections::BTreeSet,
     env,
     ffi::OsStr,
     io::Write as _,
@@ -127,6 +128,15 @@ impl Cluster {
         let crds = self.crds();
         let named = crds.iter().filter_map(|crd| Some(crd.split_once('/')?.1));
         named.collect::<Vec<_>>().join(",")
+    }
+
+    /// The names of the operator's kinds that are installed.
+    pub fn kind_names(&self) -> BTreeSet<String> {
+        let crds = self.crds().into_iter().map(|crd| {
+            let kind = "--output=jsonpath={.spec.names.kind}";
+            self.kubectl(&["get", &crd, kind])
+        });
+        crds.collect()
     }
 
     fn crds_of(&self, group: &str) -> Vec<String> {

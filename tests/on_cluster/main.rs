@@ -5,5 +5,7 @@
 
 mod argocd;
 mod cluster;
+mod examples;
+mod previous;
 mod release;
 mod simulator;
