@@ -1,6 +1,6 @@
 //! Requests to authentik, shown with their answers: what a person does by hand.
-use reqwest::{Method, RequestBuilder};
-use serde_json::Value;
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
 
 use super::Result;
 use crate::simulator::Simulator;
@@ -15,18 +15,45 @@ const NOISE: [&str; 6] = [
     "webauthn_allowed_device_types_obj",
 ];
 
-/// A client that acts as a superuser.
+/// Who does things by hand.
+const PERSON: &str = "alice";
+
+/// A client that acts as an administrator, who has an account beside the operator's.
 pub(super) struct Authentik<'a> {
     simulator: &'a Simulator,
     http: reqwest::Client,
+    token: String,
 }
 
 impl<'a> Authentik<'a> {
-    pub(super) fn new(simulator: &'a Simulator) -> Self {
-        Self {
+    pub(super) async fn new(simulator: &'a Simulator) -> Result<Self> {
+        let mut client = Self {
             simulator,
             http: reqwest::Client::new(),
-        }
+            token: simulator.token().to_owned(),
+        };
+        client.token = client.person().await?;
+        Ok(client)
+    }
+
+    /// Makes the person's account, and a token of it.
+    async fn person(&self) -> Result<String> {
+        let user = json!({"username": PERSON, "name": PERSON, "type": "internal"});
+        let user: Value = self.post("core/users/", user).await?.json().await?;
+        let groups = self.request(Method::GET, "core/groups/?name=authentik%20Admins");
+        let groups = self.answer(groups).await?;
+        let group = groups["results"][0]["pk"].as_str().unwrap_or_default();
+        let joins = format!("core/groups/{group}/add_user/");
+        self.post(&joins, json!({"pk": user["pk"]})).await?;
+        let token =
+            json!({"identifier": PERSON, "user": user["pk"], "intent": "api", "expiring": false});
+        self.post("core/tokens/", token).await?;
+        let key = self.request(Method::GET, &format!("core/tokens/{PERSON}/view_key/"));
+        let key = self.answer(key).await?;
+        Ok(key["key"]
+            .as_str()
+            .ok_or("the token has no key")?
+            .to_owned())
     }
 
     /// Shows the settings of a stage.
@@ -69,9 +96,12 @@ impl<'a> Authentik<'a> {
 
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = format!("{}/api/v3/{path}", self.simulator.url());
-        self.http
-            .request(method, url)
-            .bearer_auth(self.simulator.token())
+        self.http.request(method, url).bearer_auth(&self.token)
+    }
+
+    async fn post(&self, path: &str, body: Value) -> Result<Response> {
+        let request = self.request(Method::POST, path).json(&body);
+        Ok(request.send().await?.error_for_status()?)
     }
 
     async fn answer(&self, request: RequestBuilder) -> Result<Value> {

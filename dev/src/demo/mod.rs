@@ -87,7 +87,7 @@ pub async fn run(settings: Settings) -> Result<()> {
     );
     let demo = Demo {
         kubectl: Kubectl::new(&kubernetes),
-        authentik: Authentik::new(&simulator),
+        authentik: Authentik::new(&simulator).await?,
         kubernetes: &kubernetes,
         simulator: &simulator,
     };
