@@ -21,8 +21,9 @@ const LONGEST: Duration = Duration::from_millis(1500);
 const STEP: Duration = Duration::from_millis(2500);
 const END: Duration = Duration::from_secs(6);
 
+/// Browsers set `white-space` for `text` by themselves, so an `xml:space` around it is not enough.
 const STYLE: &str = "\
-text{font:12px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#d8dee9}\
+text{font:12px ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;fill:#d8dee9;white-space:pre}\
 .step{fill:#ffd166;font-weight:bold}.command{fill:#8fd694}\
 .all,.cover{animation-duration:var(--time);animation-iteration-count:infinite;animation-timing-function:step-end}\
 .all{animation-name:all}.cover{animation-name:cover}\
