@@ -1,24 +1,16 @@
 //! A real Argo CD syncs a Git repository to the cluster, where the operator runs in pods.
 
-use std::fs;
-
 use devkit::gitops::{ArgoCd, Repository, Status, Verdict};
 
 use crate::{
     cluster::{Cluster, TEAM, test},
-    examples::filled_in,
-    release::{install, repository},
+    examples::example,
+    release::install,
     simulator::Simulator,
 };
 
 /// The Application.
 const STAGES: &str = "stages";
-
-/// An example, for the namespace that Argo CD applies it to.
-fn example(name: &str) -> String {
-    let text = fs::read_to_string(repository("examples").join(name)).expect("it can be read");
-    filled_in(&text, "simulator.authentik")
-}
 
 /// Commits the connection, the Duo stage and this validation stage, and lets Argo CD look at once.
 async fn push(argo_cd: &ArgoCd, repository: &Repository, mfa: &str, health: &str) -> Status {

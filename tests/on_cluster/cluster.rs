@@ -171,24 +171,26 @@ impl Cluster {
     fn clean_up(&self) {
         succeed(&mut self.helm(["uninstall", RELEASE, "--ignore-not-found"]));
         // The programs that would remove the finalizers are gone.
-        self.remove(ARGO_CD_GROUP, ARGO_CD, "applications.argoproj.io");
+        self.remove(ARGO_CD_GROUP, &[ARGO_CD], "applications.argoproj.io");
         // Each has finalizers.
-        self.remove(".authentik-operator.io", TEAM, &self.kinds());
+        self.remove(".authentik-operator.io", &[TEAM, NAMESPACE], &self.kinds());
         let namespaces = format!("--selector={OURS}");
         self.kubectl(&["delete", "namespaces", &namespaces, PATIENCE]);
     }
 
     /// Removes the CRDs of a group, and before them the finalizers of these kinds.
-    fn remove(&self, group: &str, namespace: &str, kinds: &str) {
+    fn remove(&self, group: &str, namespaces: &[&str], kinds: &str) {
         let crds = self.crds_of(group);
         if crds.is_empty() {
             return;
         }
-        let objects = self.kubectl(&["get", kinds, "--namespace", namespace, "--output=name"]);
-        for object in objects.lines() {
-            let patch = r#"--patch={"metadata":{"finalizers":null}}"#;
-            let of = ["--namespace", namespace, "--type=merge", patch];
-            self.kubectl(&[&["patch", object][..], &of].concat());
+        for namespace in namespaces {
+            let objects = self.kubectl(&["get", kinds, "--namespace", namespace, "--output=name"]);
+            for object in objects.lines() {
+                let patch = r#"--patch={"metadata":{"finalizers":null}}"#;
+                let of = ["--namespace", namespace, "--type=merge", patch];
+                self.kubectl(&[&["patch", object][..], &of].concat());
+            }
         }
         let crds = crds.iter().map(String::as_str);
         let delete: Vec<_> = ["delete", PATIENCE].into_iter().chain(crds).collect();

@@ -32,8 +32,14 @@ pub fn examples() -> Vec<Example> {
         .collect()
 }
 
+/// The text of the one of this name.
+pub fn example(name: &str) -> String {
+    let text = fs::read_to_string(repository("examples").join(name)).expect("it can be read");
+    filled_in(&text, "simulator.authentik")
+}
+
 /// A manifest with the placeholders for the server and the token filled in.
-pub fn filled_in(text: &str, host: &str) -> String {
+fn filled_in(text: &str, host: &str) -> String {
     text.replace("https://authentik.example.com", &format!("http://{host}"))
         .replace("REPLACE-WITH-AN-API-TOKEN", TOKEN)
 }

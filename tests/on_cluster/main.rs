@@ -9,3 +9,4 @@ mod examples;
 mod previous;
 mod release;
 mod simulator;
+mod single_namespace;

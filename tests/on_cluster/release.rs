@@ -25,10 +25,17 @@ pub fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// A file of the release.
+pub fn artefact(name: &str) -> PathBuf {
+    repository("target/release-artefacts").join(name)
+}
+
 /// The chart's package, as it is released.
 fn package() -> PathBuf {
-    let name = format!("authentik-stage-operator-{}.tgz", env!("CARGO_PKG_VERSION"));
-    repository("target/release-artefacts").join(name)
+    artefact(&format!(
+        "authentik-stage-operator-{}.tgz",
+        env!("CARGO_PKG_VERSION")
+    ))
 }
 
 /// Installs the operator from this chart, or upgrades it.
@@ -40,6 +47,16 @@ pub fn install_from(cluster: &Cluster, chart: &Path) -> Command {
 /// Installs the operator.
 pub fn install(cluster: &Cluster) {
     succeed(&mut install_from(cluster, &package()));
+}
+
+/// Installs it with a file of values of the chart's `examples/`.
+pub fn install_with(cluster: &Cluster, values: &str) {
+    let values = repository("charts/authentik-stage-operator/examples").join(values);
+    succeed(
+        install_from(cluster, &package())
+            .arg("--values")
+            .arg(values),
+    );
 }
 
 fn crowd_name(n: usize) -> String {
@@ -204,11 +221,14 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
         assert_eq!(cluster.crds(), crds);
         assert_eq!(simulator.holdings().await, held);
 
-        install(cluster);
+        install_with(cluster, "high-availability.yaml");
         apply_crowd(cluster, 7);
+        // Only then the Lease names one of the new pods.
+        await_ready(cluster);
+        kill_the_leader(cluster, 8..=9);
         await_ready(cluster);
         assert_eq!(resources(cluster), declared);
-        check_holdings(&before, &simulator.holdings().await, &all, 7);
+        check_holdings(&before, &simulator.holdings().await, &all, 9);
 
         // As docs/install.md says: first what has finalizers, then the rest.
         cluster.kubectl(&[

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use authentik_stage_operator::{manifests::Set, offline::Ended};
+use authentik_stage_operator::{api::conditions::READY, manifests::Set, offline::Ended};
 use devkit::gateway::Exchange;
 use kube::{
     ResourceExt,
@@ -111,19 +111,25 @@ async fn ends_so(test: &Test, foreseen: &Ended) {
         test.until(kind, name, "suspended", is).await;
         return;
     }
-    let object = test.reason(kind, name, reason(foreseen)).await;
-    if foreseen.planned.unknown.is_empty() {
+    // What it says may change while it waits for the same: another that was missing is there, and not yet done.
+    let message_is = |object: &DynamicObject| {
         let known_as = |text: &str| text.replace(test.authentik.url(), &test.gateway.url());
-        assert_eq!(
-            message(&object),
-            known_as(&foreseen.message),
-            "{kind} {name}"
-        );
-    }
-    let drift = object.data["status"].get("drift").cloned();
-    let drift = drift.unwrap_or_else(|| json!([]));
-    assert_eq!(drift, json!(foreseen.drift), "{kind} {name}");
+        !foreseen.planned.unknown.is_empty() || message(object) == known_as(&foreseen.message)
+    };
+    let is = |object: Option<&DynamicObject>| {
+        object.is_some_and(|object| {
+            let status = &object.data["status"];
+            let drift = status.get("drift").cloned().unwrap_or_else(|| json!([]));
+            let ready = condition(object, READY);
+            status["observedGeneration"].as_i64() == object.metadata.generation
+                && ready.is_some_and(|ready| ready["reason"] == reason(foreseen))
+                && message_is(object)
+                && drift == json!(foreseen.drift)
+        })
+    };
+    let object = test.until(kind, name, &format!("{foreseen:#?}"), is).await;
     if let Some(uuid) = foreseen.planned.adopts {
+        let object = object.expect("it is there");
         assert_eq!(
             identity(kind, &object)["uuid"],
             json!(uuid),
