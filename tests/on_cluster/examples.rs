@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs};
 
+use authentik_stage_operator::api::GROUP;
 use serde_json::Value;
 
 use crate::{
@@ -9,9 +10,6 @@ use crate::{
     release::repository,
     simulator::TOKEN,
 };
-
-/// The operator's API group.
-const GROUP: &str = "authentik-operator.io/";
 
 /// One file.
 pub struct Example {
@@ -102,4 +100,25 @@ impl Example {
             .map(|flows| flows.as_array().map_or(0, Vec::len))
             .sum()
     }
+}
+
+/// What is compared with authentik is what people read in the examples.
+#[test]
+fn the_examples_have_these_stages() {
+    let examples = examples();
+    let mut names: Vec<_> = examples.iter().flat_map(Example::stage_names).collect();
+    names.sort();
+    assert_eq!(
+        names,
+        [
+            "company-confirm",
+            "company-duo",
+            "company-mfa",
+            "company-recovery-codes",
+            "company-security-key",
+            "company-totp",
+        ]
+    );
+    let bound: usize = examples.iter().map(Example::bindings).sum();
+    assert_eq!(bound, 5, "each stands in one flow, and Duo in none");
 }

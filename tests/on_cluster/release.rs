@@ -204,9 +204,17 @@ async fn a_release_is_installed_loses_its_leader_is_upgraded_and_removed() {
         apply_crowd(cluster, 5);
         ended(upgrade);
         apply_crowd(cluster, 6);
+        let hints = r#"--patch={"spec":{"webauthnHints":["hybrid"]}}"#;
+        let of = ["--namespace", TEAM, "--type=merge", hints];
+        cluster.kubectl(&[&["patch", "avs", "mfa"][..], &of].concat());
         await_ready(cluster);
         assert_eq!(resources(cluster), declared);
-        check_holdings(&before, &simulator.holdings().await, &older, 6);
+        let held = simulator.holdings().await;
+        check_holdings(&before, &held, &older, 6);
+        let hinted = held
+            .values()
+            .filter(|row| row["webauthn_hints"] == json!(["hybrid"]));
+        assert_eq!(hinted.count(), 1, "the newer release has the field");
 
         newer.iter().for_each(|example| example.apply(cluster));
         await_ready(cluster);
